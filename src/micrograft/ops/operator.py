@@ -1,0 +1,125 @@
+"""What an operator is: one record that holds its whole truth.
+
+An operator's file defines one or more `Operator`s (its forward form and the nodes of its gradient); they are
+found by looking through this package, so adding a file is all that it takes. The contract test in
+`tests/ops/test_contract.py` then checks each one against its own samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.types import Array, DType, TensorType, Value
+
+Types = Sequence[TensorType]
+Arrays = Sequence[Array]
+Gradients = Sequence[Value | None]
+
+
+class ShapeError(Exception):
+    """An operator's shape rule refuses its inputs; the caller adds the layer's name."""
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """An argument of a kernel: a value's buffer, from an element on."""
+
+    value: Value
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One call of a C kernel: `function(&params, pointers...)`.
+
+    function: also the name of its file in `runtime/kernels`. struct, fields: type and contents of the constant
+    parameters, in the order of the C declaration (a tuple fills an array). pointers: inputs and outputs in
+    the C order; None passes a null pointer.
+    """
+
+    function: str
+    struct: str
+    fields: tuple[tuple[str, int | float | tuple[int, ...]], ...]
+    pointers: tuple[Value | Pointer | None, ...]
+
+
+KernelRule = Callable[[Node], Sequence[KernelCall]]
+
+
+class Backward(Protocol):
+    """What a gradient rule may ask of the pass that differentiates."""
+
+    def needs(self, value: Value) -> bool:
+        """Whether somebody wants the gradient of `value`."""
+
+    def keep(self, node: Node, output: str) -> Value:
+        """An optional output of the forward node (a mask, an index), kept for the backward pass."""
+
+    def emit(self, op: str, *inputs: Value, attrs: Attrs | None = None) -> Value:
+        """Append a backward node; its first output."""
+
+
+GradientRule = Callable[[Backward, Node, Gradients], Gradients]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One case for the contract test: inputs and attributes. `differentiable` lists the inputs to check."""
+
+    inputs: tuple[Array, ...]
+    attrs: Attrs = field(default_factory=Attrs)
+    differentiable: tuple[int, ...] | None = None
+
+
+def no_macs(node: Node) -> int:
+    """For operators that multiply nothing worth counting."""
+    return 0
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The whole truth about one operator.
+
+    name: as it stands in `Node.op`.
+    inputs: the role of each input; a trailing `?` marks it optional, a `*` says that there are any number.
+    outputs: the role of each output. Only the first is always there; a gradient rule asks for the others.
+    infer: shape rule, types of the inputs to types of all outputs. Raises ShapeError.
+    evaluate: NumPy meaning, inputs to all outputs; computes in the precision of its inputs.
+    samples: cases for the contract test.
+    kernels: per element type of the first output, the C calls that compute a node.
+    gradient: given the gradients of the outputs, the gradient of each input (None where there is none).
+    inplace: pairs (output, input) that may share a buffer when the input is not read afterwards.
+    mutates: pairs (output, input) that do share one: the node updates a parameter or a state where it lies.
+    view: the output is the input under another shape and costs nothing.
+    macs: multiply-accumulates of a node.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    infer: Callable[[Any, Types], Types]
+    evaluate: Callable[[Any, Arrays], Arrays]
+    samples: Callable[[], Iterable[Sample]]
+    kernels: Mapping[DType, KernelRule]
+    outputs: tuple[str, ...] = ("y",)
+    gradient: GradientRule | None = None
+    inplace: tuple[tuple[int, int], ...] = ()
+    mutates: tuple[tuple[int, int], ...] = ()
+    view: bool = False
+    macs: Callable[[Node], int] = no_macs
+
+    def role(self, index: int) -> str:
+        """The role of input `index`, without its mark."""
+        return self.inputs[min(index, len(self.inputs) - 1)].rstrip("?*")
+
+    def types(self, node: Node) -> Types:
+        """Types of all possible outputs of `node`. Raises ShapeError."""
+        return self.infer(node.attrs, [value.type for value in node.inputs])
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ShapeError(message) unless `condition` holds."""
+    if not condition:
+        raise ShapeError(message)
