@@ -6,7 +6,7 @@ Each person in turn is new: a base network is trained on the other nine, then ad
 SGD, in the order of `watch.split_person`) and tested on the person's later windows. Tuning is fair: each method's
 learning rate and clipping are chosen by the mean accuracy over the nine people other than the demo's, and only then
 applied to the demo person, whose test windows therefore chose nothing. LoRA's A is drawn with the variance
-1 / (fan-in · mean square of the layer's input), measured on the base network's own training windows.
+1 / (fan-in · mean square of the layer's input), measured on the first windows that the person learns from.
 """
 
 import copy
@@ -24,11 +24,11 @@ from train_base import WatchNet, accuracy, base_without
 
 from micrograft.demo import watch
 
-LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
+LEARNING_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 CLIPS = ("none", "global", "per tensor")
 EPOCHS = 2
 SEEDS = (0, 1, 2)  # of LoRA's A, for the spread on the demo person
-CALIBRATION = 64  # windows on which the mean squares of the layers' inputs are measured
+CALIBRATION = 14  # windows to learn from, one of each recording, that also tell the scale of the layers' inputs
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def chosen(*endings: str) -> Method:
     """Train the parameters whose names end so."""
 
     def prepare(person: Person, seed: int) -> nn.Module:
-        network = copy.deepcopy(person.base)
+        network: nn.Module = copy.deepcopy(person.base)
         for name, parameter in network.named_parameters():
             parameter.requires_grad = name.endswith(endings)
         return network
@@ -88,11 +88,11 @@ def lora(rank: int, alpha: float, freeze_a: bool = False, head: bool = False) ->
         torch.manual_seed(seed)
         network = chosen("head.weight", "head.bias")(person, seed) if head else chosen("nothing")(person, seed)
         for name, mean_square in person.mean_squares.items():
-            layer = network.get_submodule(name)
-            if not (head and name == "head"):
-                change = LowRank(layer.weight, rank, alpha, mean_square)
-                change.a.requires_grad = not freeze_a
-                parametrize.register_parametrization(layer, "weight", change)
+            if head and name == "head":
+                continue
+            change = LowRank(network.get_parameter(f"{name}.weight"), rank, alpha, mean_square)
+            change.a.requires_grad = not freeze_a
+            parametrize.register_parametrization(network.get_submodule(name), "weight", change)
         return network
 
     return prepare
@@ -117,11 +117,12 @@ def adapt(network: nn.Module, learn: watch.Windows, settings: Settings) -> None:
     for _, row in itertools.product(range(settings.epochs), range(len(y))):
         loss = F.cross_entropy(network(x[row : row + 1]), y[row : row + 1])
         gradients = torch.autograd.grad(loss, trainable)
-        together = math.sqrt(sum(gradient.square().sum().item() for gradient in gradients))
+        norms = [float(gradient.norm()) for gradient in gradients]
+        together = math.hypot(*norms)
         with torch.no_grad():
-            for parameter, gradient in zip(trainable, gradients, strict=True):
-                norms = {"none": 1.0, "global": together, "per tensor": gradient.norm().item()}
-                parameter -= settings.learning_rate / max(1.0, norms[settings.clip]) * gradient
+            for parameter, gradient, alone in zip(trainable, gradients, norms, strict=True):
+                norm = {"none": 1.0, "global": together, "per tensor": alone}[settings.clip]
+                parameter.sub_(gradient, alpha=settings.learning_rate / max(1.0, norm))
 
 
 def adapted_accuracy(person: Person, method: Method, settings: Settings, seed: int = 0) -> float:
@@ -134,27 +135,22 @@ def adapted_accuracy(person: Person, method: Method, settings: Settings, seed: i
 @torch.no_grad()
 def mean_squares(network: WatchNet, windows: Tensor) -> dict[str, float]:
     """The mean square of what enters each layer with weights, by the layer's name."""
+    observed = copy.deepcopy(network)
     found: dict[str, float] = {}
-    layers = {name: layer for name, layer in network.named_modules() if hasattr(layer, "weight")}
-    hooks = [
-        layer.register_forward_pre_hook(
-            lambda _, inputs, name=name: found.update({name: inputs[0].square().mean().item()})
-        )
-        for name, layer in layers.items()
-    ]
-    network(windows)
-    for hook in hooks:
-        hook.remove()
+    for name, layer in observed.named_modules():
+        if isinstance(layer, nn.Conv1d | nn.Linear):
+            layer.register_forward_pre_hook(
+                lambda _, inputs, name=name: found.update({name: float(inputs[0].square().mean())})
+            )
+    observed(windows)
     return found
 
 
 def meet(recordings: tuple[watch.Recording, ...], number: int) -> Person:
     """Train the base network without this person, and keep the person's windows aside."""
     base = base_without(recordings, number)
-    familiar = watch.cut_windows(watch.of_others(recordings, number)).x[:CALIBRATION]
-    return Person(
-        number, base, mean_squares(base, torch.from_numpy(familiar)), *watch.split_person(recordings, number)
-    )
+    learn, test = watch.split_person(recordings, number)
+    return Person(number, base, mean_squares(base, torch.from_numpy(learn.x[:CALIBRATION])), learn, test)
 
 
 def main() -> None:

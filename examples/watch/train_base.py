@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.data import DataLoader, TensorDataset
 
 from micrograft.demo import watch
 
@@ -48,7 +49,8 @@ class WatchNet(nn.Module):
         x = F.max_pool1d(F.relu(self.norm2(self.conv2(x))), 2)
         x = F.max_pool1d(F.relu(self.norm3(self.conv3(x))), 2)
         x = F.relu(self.norm4(self.conv4(x)))
-        return self.head(F.avg_pool1d(x, x.shape[2]).flatten(1))
+        logits: Tensor = self.head(F.avg_pool1d(x, x.shape[2]).flatten(1))
+        return logits
 
 
 def train(learn: watch.Windows) -> WatchNet:
@@ -56,15 +58,14 @@ def train(learn: watch.Windows) -> WatchNet:
     torch.manual_seed(SEED)
     network = WatchNet()
     x, y = torch.from_numpy(learn.x), torch.from_numpy(learn.y)
-    batches = len(y) // BATCH
+    batches = DataLoader(TensorDataset(x, y), BATCH, shuffle=True, drop_last=True)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, PEAK_LEARNING_RATE, total_steps=EPOCHS * batches
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=EPOCHS * len(batches))
     for _ in range(EPOCHS):
-        for chosen in torch.randperm(len(y))[: batches * BATCH].split(BATCH):
+        for motion, exercise in batches:
             optimizer.zero_grad()
-            F.cross_entropy(network(tilted(x[chosen])), y[chosen]).backward()
+            loss: Tensor = F.cross_entropy(network(tilted(motion)), exercise)
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
     return network.eval()
@@ -93,7 +94,7 @@ def without_norms(network: WatchNet) -> WatchNet:
 def accuracy(network: nn.Module, test: watch.Windows) -> float:
     """The share of windows whose exercise is named correctly."""
     predicted = network(torch.from_numpy(test.x)).argmax(dim=1)
-    return (predicted == torch.from_numpy(test.y)).float().mean().item()
+    return float((predicted == torch.from_numpy(test.y)).float().mean())
 
 
 def base_without(recordings: tuple[watch.Recording, ...], person: int) -> WatchNet:

@@ -185,4 +185,3 @@ def _installed_data() -> Path:
 def _end(recording: Recording, last: int | None) -> int:
     length = len(recording.signal)
     return length if last is None else min(last, length)
-

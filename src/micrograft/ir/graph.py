@@ -7,7 +7,7 @@ and the ports to the outside. All of it is frozen: a pass returns a new graph.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,8 +45,10 @@ class Param:
     """A tensor that comes with the network.
 
     data: in our layout. source: the user's own name of it. permutation: takes our axes to the user's, so
-    that `data.transpose(permutation)` has the shape that the user knows. learnable: whether the user's
-    framework would train it (a weight, not a running mean). trainable: whether this step does.
+    that `data.transpose(permutation)` has the shape that the user knows, or has the elements of `user_shape`
+    in order. axes: our axes split finer, where `permutation` moves parts of them (the columns of a linear
+    layer behind a flatten). learnable: whether the user's framework would train it (a weight, not a running
+    mean). trainable: whether this step does.
     """
 
     value: Value
@@ -55,6 +57,8 @@ class Param:
     permutation: tuple[int, ...]
     learnable: bool = True
     trainable: bool = False
+    user_shape: Shape | None = None
+    axes: Shape | None = None
 
     @property
     def name(self) -> str:
@@ -62,11 +66,14 @@ class Param:
 
     def to_user(self, data: Array) -> Array:
         """`data` (in our layout) as the user's framework holds it."""
-        return np.ascontiguousarray(data.transpose(self.permutation))
+        permuted = data.reshape(self.axes or data.shape).transpose(self.permutation)
+        return np.ascontiguousarray(permuted.reshape(self.user_shape or permuted.shape))
 
     def from_user(self, data: Array) -> Array:
         """`data` (as the user's framework holds it) in our layout."""
-        return np.ascontiguousarray(data.transpose(np.argsort(self.permutation)))
+        axes = self.axes or self.value.shape
+        permuted = data.reshape([axes[axis] for axis in self.permutation])
+        return np.ascontiguousarray(permuted.transpose(np.argsort(self.permutation)).reshape(self.value.shape))
 
 
 @dataclass(frozen=True)
@@ -149,12 +156,14 @@ class State:
 class TrainStep:
     """One training step on one sample: forward, loss, backward and updates, as one graph.
 
-    The graph's inputs are the network's inputs and then the target; its outputs are the network's.
+    The graph's inputs are the network's inputs and then the target; it has no outputs beside `loss`.
+    gradients: name of a trainable parameter to the gradient of the loss with respect to it.
     accumulate: the update nodes run at every `accumulate`-th step only.
     """
 
     graph: Graph
     loss: Value
+    gradients: Mapping[str, Value] = field(default_factory=dict)
     states: tuple[State, ...] = ()
     accumulate: int = 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from micrograft.ir.graph import Graph, Node
-from micrograft.ir.types import TensorType
+from micrograft.ir.types import TensorType, Value
 
 InferTypes = Callable[[Node], Sequence[TensorType]]
 
@@ -17,15 +17,15 @@ class BrokenGraphError(AssertionError):
     """A pass returned a graph that breaks an invariant: a fault of micrograft, never of the user."""
 
 
-def verify(graph: Graph, infer: InferTypes, after: str = "") -> Graph:
+def verify(graph: Graph, infer: InferTypes, after: str = "", states: Sequence[Value] = ()) -> Graph:
     """Return `graph` if each value is defined once, before it is read, with the type its operator says.
 
     infer: the operators' shape rules. after: name of the pass that made the graph, for the message.
-    Raises BrokenGraphError.
+    states: values that live beside the graph. Raises BrokenGraphError.
     """
     where = f" after {after}" if after else ""
     defined: dict[str, TensorType] = {}
-    for value in (*(port.value for port in graph.inputs), *(param.value for param in graph.params)):
+    for value in (*(port.value for port in graph.inputs), *(param.value for param in graph.params), *states):
         if value.name in defined:
             raise BrokenGraphError(f"{value.name} is defined twice{where}")
         defined[value.name] = value.type

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from micrograft.ir.graph import Graph, Node
+from micrograft.ir.types import Value
 from micrograft.ir.verify import verify
 from micrograft.ops.operator import Operator, Types
 
@@ -38,6 +39,6 @@ def infer(node: Node) -> Types:
     return operator_of(node).types(node)
 
 
-def check(graph: Graph, after: str = "") -> Graph:
+def check(graph: Graph, after: str = "", states: Sequence[Value] = ()) -> Graph:
     """Verify a graph against the operators' own shape rules. Raises BrokenGraphError."""
-    return verify(graph, infer, after)
+    return verify(graph, infer, after, states)

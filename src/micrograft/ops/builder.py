@@ -71,3 +71,9 @@ class Builder:
         )
         self.nodes.append(Node(op, tuple(inputs), outputs, attrs, origin, phase))
         return outputs
+
+    def define(
+        self, result: Value, op: str, inputs: Sequence[Value], attrs: Attrs | None = None, *, origin: str = ""
+    ) -> None:
+        """Append a node whose output is `result`, so that its readers need not change."""
+        self.nodes.append(Node(op, tuple(inputs), (result,), attrs if attrs is not None else Attrs(), origin))

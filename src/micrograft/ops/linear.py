@@ -66,9 +66,9 @@ def rows(shape: Shape) -> int:
     return math.prod(shape[:-1])
 
 
-def _call(function: str, count: int, inputs: int, outputs: int, *pointers: object) -> tuple[KernelCall, ...]:
+def _call(function: str, count: int, inputs: int, outputs: int, *pointers: Value | None) -> tuple[KernelCall, ...]:
     fields = (("rows", count), ("inputs", inputs), ("outputs", outputs))
-    return (KernelCall(function, "mg_linear_params", fields, pointers),)  # type: ignore[arg-type]
+    return (KernelCall(function, "mg_linear_params", fields, pointers),)
 
 
 def linear_call(node: Node) -> tuple[KernelCall, ...]:
@@ -104,15 +104,64 @@ LINEAR = Operator(
 )
 
 
+def _infer_add(attrs: Attrs, types: Types) -> Types:
+    x, weight, addend = types
+    (y,) = _infer(attrs, (x, weight))
+    require(addend == y, f"the addend has shape {addend.shape}, not {y.shape}")
+    return (y,)
+
+
+def _evaluate_add(attrs: Attrs, arrays: Arrays) -> Arrays:
+    x, weight, addend = arrays
+    return (addend + x @ weight.T,)
+
+
+def _add_gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
+    x, weight, _ = node.inputs
+    (dy,) = gradients
+    assert dy is not None
+    dx = backward.emit("linear_input_gradient", dy, weight) if backward.needs(x) else None
+    dw = backward.emit("linear_weight_gradient", x, dy) if backward.needs(weight) else None
+    return (dx, dw, dy)
+
+
+def _add_call(node: Node) -> tuple[KernelCall, ...]:
+    x, weight, addend = node.inputs
+    outputs, inputs = weight.shape
+    return _call("mg_linear_add_float32", rows(x.shape), inputs, outputs, x, weight, addend, node.outputs[0])
+
+
+def _add_samples() -> Iterator[Sample]:
+    generator = np.random.default_rng(5)
+    for shape, outputs in [((1, 4), 10), ((1, 5), 3), ((2, 3, 4), 7), ((3, 8), 1)]:
+        shapes = (shape, (outputs, shape[-1]), (*shape[:-1], outputs))
+        yield Sample(tuple(generator.standard_normal(each).astype(np.float32) for each in shapes))
+
+
+# How a LoRA branch joins its layer: in place on the layer's output, so there is no second activation.
+LINEAR_ADD = Operator(
+    name="linear_add",
+    inputs=("x", "weight", "addend"),
+    infer=_infer_add,
+    evaluate=_evaluate_add,
+    samples=_add_samples,
+    kernels={DType.FLOAT32: _add_call},
+    gradient=_add_gradient,
+    inplace=((0, 2),),
+    macs=_macs,
+)
+
+
 def _infer_input_gradient(attrs: Attrs, types: Types) -> Types:
     dy, weight = types
     require(dy.shape[-1] == weight.shape[0], "the gradient does not match the weight")
     return (TensorType((*dy.shape[:-1], weight.shape[1]), dy.dtype),)
 
 
-def _input_gradient_call(node: Node) -> tuple[KernelCall, ...]:
+def linear_input_gradient_call(node: Node) -> tuple[KernelCall, ...]:
+    """The C call of the input's gradient; a 1×1 convolution uses it too."""
     dy, weight = node.inputs
-    outputs, inputs = weight.shape
+    outputs, inputs = weight.shape[0], weight.shape[-1]
     return _call("mg_linear_input_gradient_float32", rows(dy.shape), inputs, outputs, dy, weight, node.outputs[0])
 
 
@@ -129,7 +178,7 @@ LINEAR_INPUT_GRADIENT = Operator(
     infer=_infer_input_gradient,
     evaluate=lambda attrs, arrays: (arrays[0] @ arrays[1],),
     samples=_input_gradient_samples,
-    kernels={DType.FLOAT32: _input_gradient_call},
+    kernels={DType.FLOAT32: linear_input_gradient_call},
     macs=_macs,
 )
 
@@ -145,7 +194,8 @@ def _evaluate_weight_gradient(attrs: Attrs, arrays: Arrays) -> Arrays:
     return (dy.T @ x,)
 
 
-def _weight_gradient_call(node: Node) -> tuple[KernelCall, ...]:
+def linear_weight_gradient_call(node: Node) -> tuple[KernelCall, ...]:
+    """The C call of the weight's gradient; a 1×1 convolution uses it too."""
     x, dy = node.inputs
     return _call(
         "mg_linear_weight_gradient_float32",
@@ -170,7 +220,7 @@ LINEAR_WEIGHT_GRADIENT = Operator(
     infer=_infer_weight_gradient,
     evaluate=_evaluate_weight_gradient,
     samples=_weight_gradient_samples,
-    kernels={DType.FLOAT32: _weight_gradient_call},
+    kernels={DType.FLOAT32: linear_weight_gradient_call},
     macs=_weight_gradient_macs,
 )
 

@@ -94,6 +94,8 @@ class Operator:
     inplace: pairs (output, input) that may share a buffer when the input is not read afterwards.
     mutates: pairs (output, input) that do share one: the node updates a parameter or a state where it lies.
     view: the output is the input under another shape and costs nothing.
+    elementwise: an output element depends on the input elements at its own place alone, so that axes may be
+        permuted before or after; inputs are broadcast as NumPy does.
     macs: multiply-accumulates of a node.
     """
 
@@ -108,6 +110,7 @@ class Operator:
     inplace: tuple[tuple[int, int], ...] = ()
     mutates: tuple[tuple[int, int], ...] = ()
     view: bool = False
+    elementwise: bool = False
     macs: Callable[[Node], int] = no_macs
 
     def role(self, index: int) -> str:

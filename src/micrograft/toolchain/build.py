@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jinja2
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from micrograft.boards import Board
 from micrograft.errors import MicrograftError
@@ -54,12 +55,12 @@ class Firmware:
 
     @property
     def flash(self) -> int:
-        """Bytes of flash, without what alignment adds between sections."""
+        """Bytes of flash, all told: the sections follow each other without gaps."""
         return self.text + self.rodata + self.data
 
     @property
     def ram(self) -> int:
-        """Bytes of RAM, without what alignment adds between sections."""
+        """Bytes of RAM, all told."""
         return self.stack + self.data + self.bss
 
     @cached_property
@@ -71,16 +72,23 @@ class Firmware:
 def read_symbols(elf: Path) -> dict[str, Symbol]:
     """The named functions, objects and linker marks of a linked image."""
     with elf.open("rb") as stream:
-        table = ELFFile(stream).get_section_by_name(".symtab")
         return {
             entry.name: Symbol(
                 entry["st_value"] & ~1 if entry["st_info"]["type"] == "STT_FUNC" else entry["st_value"],
                 entry["st_size"],
                 entry["st_info"]["type"] == "STT_FUNC",
             )
-            for entry in table.iter_symbols()
+            for entry in symbol_table(ELFFile(stream)).iter_symbols()
             if entry.name and not entry.name.startswith("$") and entry["st_shndx"] != "SHN_UNDEF"
         }
+
+
+def symbol_table(file: ELFFile) -> SymbolTableSection:
+    """The symbol table that every image of ours has."""
+    table = file.get_section_by_name(".symtab")
+    if not isinstance(table, SymbolTableSection):
+        raise MicrograftError("the linked image has no symbol table", fix="do not strip it")
+    return table
 
 
 def build_library(
@@ -94,11 +102,11 @@ def build_library(
 ) -> Path:
     """Compiles `files` to the shared library `out`, for this machine with all its instructions.
 
-    `sanitize` ends the process at the first undefined behaviour, with a message. `strict` turns our warnings
+    `sanitize` kills the process at the first undefined behaviour. `strict` turns our warnings
     on, as errors. Raises `MicrograftError` with the compiler's first error.
     """
     flags = [*STANDARD, optimize, "-shared", "-fPIC", "-mcpu=native"]
-    flags += [f"-f{'' if sanitize else 'no-'}sanitize=undefined"]
+    flags += ["-fsanitize=undefined", "-fsanitize-trap=undefined"] if sanitize else ["-fno-sanitize=undefined"]
     with _scratch(out) as scratch:
         made = Path(scratch) / out.name
         _compile([*flags, *(STRICT if strict else ())], files, include_dirs, made)
@@ -128,15 +136,13 @@ def build_firmware(
     with _scratch(out) as scratch:
         script = Path(scratch) / "linker.ld"
         script.write_text(_linker_script(board, stack))
-        link = [f"-Wl,-T,{script}", "-Wl,-e,mg_reset", "-Wl,--gc-sections", "-Wl,--strip-debug"]
+        link = [f"-Wl,-T,{script}", "-Wl,-e,mg_reset", "-Wl,--gc-sections", "-Wl,-z,max-page-size=4"]
         link += [*(f"-Wl,-u,{name}" for name in keep)]
         made = Path(scratch) / out.name
         _compile([*flags, *link], [*files, RUNTIME / "firmware" / "startup.c"], include_dirs, made)
         made.replace(out)
     sizes = _section_sizes(out)
-    return Firmware(
-        out, board, sizes[".text"], sizes[".rodata"], sizes[".data"], sizes[".bss"], sizes[".stack"]
-    )
+    return Firmware(out, board, sizes[".text"], sizes[".rodata"], sizes[".data"], sizes[".bss"], sizes[".stack"])
 
 
 def _scratch(out: Path) -> tempfile.TemporaryDirectory[str]:

@@ -14,6 +14,11 @@ typedef struct {
 void mg_linear_float32(const mg_linear_params *params, const float *x, const float *weight, const float *bias,
                        float *y);
 
+/* y: (rows, outputs) = addend: (rows, outputs) plus x: (rows, inputs) times weight: (outputs, inputs).
+ * y may be addend. */
+void mg_linear_add_float32(const mg_linear_params *params, const float *x, const float *weight, const float *addend,
+                           float *y);
+
 /* dx: (rows, inputs) = dy: (rows, outputs) times weight: (outputs, inputs). */
 void mg_linear_input_gradient_float32(const mg_linear_params *params, const float *dy, const float *weight,
                                       float *dx);

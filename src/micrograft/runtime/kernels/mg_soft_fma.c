@@ -38,15 +38,25 @@ static uint64_t multiply(uint32_t a, uint32_t b) {
     return ((uint64_t)high << 24) + ((uint64_t)middle << 12) + a_low * b_low;
 }
 
-/* value >> distance; the lowest bit is set if any bit shifted out was. */
+/* value >> distance; the lowest bit is set if any bit shifted out was. By halves, for a small core calls a
+ * function to shift 64 bits by a distance that is not constant. */
 static uint64_t shift_right_sticky(uint64_t value, int32_t distance) {
-    if (distance == 0) {
-        return value;
-    }
+    uint32_t high = (uint32_t)(value >> 32), low = (uint32_t)value, lost = 0;
     if (distance > 63) {
         return value != 0u;
     }
-    return (value >> distance) | ((value << (64 - distance)) != 0u);
+    if (distance > 31) {
+        lost = low;
+        low = high;
+        high = 0;
+        distance -= 32;
+    }
+    if (distance > 0) {
+        lost |= low << (32 - distance);
+        low = (low >> distance) | (high << (32 - distance));
+        high >>= distance;
+    }
+    return ((uint64_t)high << 32) | low | (lost != 0u);
 }
 
 /* Rounds value * 2^(exponent - 189), nonzero and below 2^63; exponent is the result's own, biased, when

@@ -13,14 +13,17 @@ float mg_tanh(float x) {
         return x;
     }
     if (size < 0.55f) {
-        const float square = x * x;
+        const float square = size * size;
         float sum = -0x1.995794p-8f;
         sum = mg_fma(sum, square, 0x1.58ec9cp-6f);
         sum = mg_fma(sum, square, -0x1.b91f22p-5f);
         sum = mg_fma(sum, square, 0x1.110cf0p-3f);
         sum = mg_fma(sum, square, -0x1.55554ap-2f);
-        return mg_fma(sum * square, x, x);
+        result = mg_fma(sum * square, size, size);
+    } else if (size < SATURATED) {
+        result = 1.0f - 2.0f / (mg_exp(2.0f * size) + 1.0f);
+    } else {
+        result = 1.0f;
     }
-    result = size < SATURATED ? 1.0f - 2.0f / (mg_exp(2.0f * size) + 1.0f) : 1.0f;
     return mg_from_bits(mg_bits(result) | sign);
 }

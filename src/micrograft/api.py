@@ -1,0 +1,341 @@
+"""The pipeline, from a model file to a network that learns on a board, readable from top to bottom.
+
+    load -> adapt -> plan -> build -> train / predict
+
+Everything that the command line does goes through these functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from micrograft.passes.canonicalize import canonicalize
+from micrograft.passes.fold_batch_norm import fold_batch_norm
+from micrograft.passes.replace_head import replace_head
+from micrograft.statistics import measure
+
+from micrograft.boards import Board, find_board
+from micrograft.codegen.artifact import Artifact, Library
+from micrograft.codegen.emit import check_name, emit
+from micrograft.codegen.weights import tables
+from micrograft.errors import MicrograftError
+from micrograft.frontends import import_model
+from micrograft.ir.graph import Graph, Phase, TrainStep
+from micrograft.ir.text import to_text
+from micrograft.ir.types import Array, DType
+from micrograft.ops import operator_of
+from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer, attach_optimizer
+from micrograft.passes.differentiate import attach_loss, differentiate
+from micrograft.passes.eliminate_transposes import eliminate_transposes
+from micrograft.passes.prune import prune
+from micrograft.peft.method import Method, Start, apply_methods
+from micrograft.planning.backpropagation import backpropagation_ram
+from micrograft.planning.memory import Ram, lay_out
+from micrograft.planning.plan import Plan
+from micrograft.planning.planner import make_plan
+from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
+from micrograft.samples import Samples, check_inputs, check_targets
+from micrograft.toolchain.build import Firmware, build_firmware, build_library
+from micrograft.toolchain.emulator import Emulator
+from micrograft.toolchain.host import HostLibrary
+from micrograft.toolchain.runner import Runner, count_instructions, measure_ram
+from micrograft.toolchain.stack import worst_case_stack
+
+if TYPE_CHECKING:
+    import torch
+
+CALIBRATION_SAMPLES = 16
+"""How many samples tell the scale of each layer's input, unless more are asked for."""
+
+Where = Literal["host", "emulator"]
+Progress = Callable[[int, int, float], None]
+"""Called after each step with (steps done, steps in all, loss)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is adapted.
+
+    methods: what is trained. clip: None for none, "default" for the global norm 1, or each tensor's own norm 1
+    where everything is trained, so that updates can run at once. accumulate: samples per update.
+    seed: of new parameters. name: prefix of all C names.
+    """
+
+    methods: tuple[Method, ...]
+    optimizer: Optimizer = field(default_factory=SGD)
+    loss: str = "cross_entropy"
+    clip: Clip | Literal["default"] | None = "default"
+    accumulate: int = 1
+    seed: int = 0
+    name: str = "model"
+
+    @property
+    def clipping(self) -> Clip | None:
+        """The clipping that is meant."""
+        if self.clip != "default":
+            return self.clip
+        whole = any(method.name == "full" for method in self.methods)
+        return Clip(1.0, "tensor" if whole else "global")
+
+
+def load(
+    model: Path | str | torch.nn.Module | torch.export.ExportedProgram,
+    *,
+    example: Sequence[Array] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    classes: int | None = None,
+    seed: int = 0,
+) -> Graph:
+    """Import a network: an ONNX file, a `.pt2` archive, or a PyTorch module with example inputs.
+
+    shapes: for inputs whose shape the file leaves open. classes: give the network a new head of so many classes,
+    drawn from `seed`. Raises MicrograftError in one sentence for whatever cannot be imported.
+    """
+    graph = import_model(model, example=example, shapes=shapes)
+    graph = eliminate_transposes(canonicalize(graph))
+    return replace_head(graph, classes, seed) if classes is not None else graph
+
+
+def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library:
+    """The network with its training step, planned, ready to be written as C.
+
+    samples: (n, *input shape) in the network's own layout, a few of them; they tell the scale of each layer's
+    input, from which new parameters are drawn. Raises MicrograftError.
+    """
+    mean_square = _mean_squares(graph, samples) if samples is not None else {}
+    adapted = apply_methods(graph, recipe.methods, Start(recipe.seed, mean_square))
+    adapted = prune(fold_batch_norm(adapted))
+    adapted = replace(adapted, name=check_name(recipe.name))
+    step = differentiate(attach_loss(adapted, recipe.loss))
+    step = attach_optimizer(step, recipe.optimizer, recipe.clipping, recipe.accumulate)
+    return _planned(adapted, step)
+
+
+def freeze(graph: Graph, name: str = "model") -> Library:
+    """The network as it is, for prediction only."""
+    frozen = tuple(replace(param, trainable=False) for param in graph.params)
+    graph = prune(fold_batch_norm(replace(graph, name=check_name(name), params=frozen)))
+    plan = make_plan(graph, [port.value for port in graph.outputs])
+    return Library(graph, plan, lay_out((), (), [plan.arena]), _digest(graph))
+
+
+def plan(library: Library, recipe: Recipe, board: Board) -> Bill:
+    """What the library costs on a board: linked for it, so that code and stack are exact, and not run."""
+    with tempfile.TemporaryDirectory() as scratch:
+        firmware, stack = _link(emit(library, Path(scratch)), _roomy(board))
+    assert library.train is not None, "only a library that trains has a bill"
+    table_bytes = sum(value.type.bytes for value, _, _ in tables(library).values())
+    memory = library.memory
+    return Bill(
+        network=library.name,
+        board=board.name,
+        method="+".join(method.name for method in recipe.methods),
+        optimizer=recipe.optimizer.name,
+        ram=Ram(memory.arena, memory.state_bytes, memory.optimizer_bytes, stack, library.runtime_bytes),
+        ram_available=board.ram.size,
+        flash=Flash(firmware.flash - table_bytes, table_bytes),
+        flash_available=board.flash.size,
+        arena_lower_bound=max(each.lower_bound for each in _plans(library)),
+        backpropagation_ram=backpropagation_ram(library.graph, recipe.optimizer.floats_per_parameter),
+        trainable_parameters=sum(param.value.type.size for param in library.graph.trainable),
+        parameters=sum(param.value.type.size for param in library.graph.params if param.learnable),
+        macs=_macs(library.train),
+        peak=_peak(library.train),
+    )
+
+
+def build(library: Library, directory: Path, board: Board | None = None) -> Artifact:
+    """Write the C library below `directory`, and link an image for `board` beside it where one is given.
+
+    Raises MicrograftError where the image does not fit the board.
+    """
+    artifact = emit(library, directory)
+    if board is not None:
+        _link(artifact, board)
+    return artifact
+
+
+@contextmanager
+def host(library: Library) -> Iterator[Runner]:
+    """The library compiled for this computer and loaded into this process."""
+    with tempfile.TemporaryDirectory() as scratch:
+        artifact = emit(library, Path(scratch))
+        path = build_library(artifact.sources, artifact.include_dirs, Path(scratch) / f"{library.name}.so")
+        yield Runner(artifact, HostLibrary(path))
+
+
+@contextmanager
+def emulated(library: Library, board: Board) -> Iterator[Runner]:
+    """The library linked for a board and booted in its emulator, with exactly the stack that the plan grants.
+
+    Raises MicrograftError where it does not fit.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        artifact = emit(library, Path(scratch))
+        firmware, _ = _link(artifact, board)
+        yield Runner(artifact, Emulator(firmware))
+
+
+def train(
+    runner: Runner,
+    samples: Samples,
+    *,
+    test: Samples | None = None,
+    epochs: int = 1,
+    shuffle: int | None = None,
+    bill: Bill | None = None,
+    progress: Progress | None = None,
+) -> TrainRecord:
+    """Show the samples to the network one by one, and judge it before and after.
+
+    samples, test: as `check_samples` returns them; judged on `test` where it is given, else on `samples`.
+    shuffle: seed of another order in each epoch; None keeps the order given. Raises MicrograftError where the
+    loss stops being finite.
+    """
+    assert samples.y is not None
+    judged = test if test is not None else samples
+    before = _judge(runner, judged)
+    instructions, ram = _measure(runner, samples)
+    losses: list[float] = []
+    total = epochs * len(samples)
+    generator = np.random.default_rng(shuffle)
+    for _ in range(epochs):
+        order = np.arange(len(samples)) if shuffle is None else generator.permutation(len(samples))
+        for index in order:
+            loss = runner.train_step(samples.x[index], samples.y[index])
+            losses.append(loss)
+            if not np.isfinite(loss):
+                fix = "lower the learning rate, or switch clipping on"
+                raise MicrograftError(f"the loss is {loss} at step {len(losses)}", where="training", fix=fix)
+            if progress is not None:
+                progress(len(losses), total, loss)
+    after = _judge(runner, judged)
+    on = "emulator" if isinstance(runner.device, Emulator) else "host"
+    return TrainRecord(bill, on, total, tuple(losses), before[0], after[0], before[1], after[1], instructions, ram)
+
+
+def check_samples(library: Library, samples: Samples, where: str = "") -> Samples:
+    """The samples as the library takes them. Raises MicrograftError for whatever does not fit the network."""
+    x = check_inputs(samples.x, library.input, f"{where}x")
+    if samples.y is None or library.target is None:
+        return Samples(x)
+    loss = library.step.graph.producers[library.step.loss.name] if library.step is not None else None
+    classes = loss.inputs[0].shape[-1] if loss is not None else 0
+    return Samples(x, check_targets(samples.y, library.target, classes, len(x), f"{where}y"))
+
+
+def board(name: str) -> Board:
+    """The board of this name. Raises MicrograftError with the names that there are."""
+    return find_board(name)
+
+
+def _planned(graph: Graph, step: TrainStep) -> Library:
+    """Plans for the three functions of a library that trains, and one block of memory for all of them."""
+    predict = make_plan(graph, [port.value for port in graph.outputs])
+    forward = [node for node in step.graph.nodes if node.phase is Phase.FORWARD]
+    first_outputs = [replace(node, outputs=node.outputs[:1]) for node in forward]
+    loss_only = prune(replace(step.graph, nodes=tuple(first_outputs)), [step.loss])
+    evaluate = make_plan(loss_only, [step.loss])
+    step = replace(step, graph=prune(step.graph, [step.loss]))
+    whole = make_plan(step.graph, [step.loss])
+    memory = lay_out(graph.trainable, step.states, [each.arena for each in (predict, evaluate, whole)])
+    return Library(graph, predict, memory, _digest(graph), step, evaluate, whole)
+
+
+def _plans(library: Library) -> list[Plan]:
+    return [each for each in (library.predict, library.evaluate, library.train) if each is not None]
+
+
+def _mean_squares(graph: Graph, samples: Array) -> dict[str, float]:
+    port = graph.inputs[0]
+    x = check_inputs(samples[:CALIBRATION_SAMPLES], port, "calibration samples")
+    statistics = measure(graph, [{port.value.name: port.from_user(sample)} for sample in x])
+    return {name: each.mean_square for name, each in statistics.items()}
+
+
+def _digest(graph: Graph) -> bytes:
+    """8 bytes that tell a network and what is trained in it from any other; what was learned does not count."""
+    found = hashlib.sha256(to_text(graph).encode())
+    for param in graph.params:
+        found.update(param.source.encode() if param.trainable else np.ascontiguousarray(param.data).tobytes())
+    return found.digest()[:8]
+
+
+def _link(artifact: Artifact, board: Board) -> tuple[Firmware, int]:
+    """The image for a board with exactly the stack that it can need, and that stack, in bytes."""
+    files = [*artifact.sources, artifact.harness]
+    out = artifact.directory / f"{artifact.library.name}.elf"
+    keep = (*artifact.functions, *artifact.buffers)
+    roomy = build_firmware(files, artifact.include_dirs, out, _roomy(board), stack=8192, keep=keep)
+    depths = worst_case_stack(roomy.elf, artifact.functions)
+    stack = -(-max(depths.values()) // 8) * 8  # the architecture keeps the stack aligned to 8
+    firmware = build_firmware(files, artifact.include_dirs, out, board, stack=stack, keep=keep)
+    return firmware, stack
+
+
+def _roomy(board: Board) -> Board:
+    """The same board with memories that hold anything, to measure what does not fit."""
+    large = 64 * 1024 * 1024
+    return replace(board, flash=replace(board.flash, size=large), ram=replace(board.ram, size=large))
+
+
+def _macs(plan: Plan) -> Macs:
+    counts = dict.fromkeys(Phase, 0)
+    for node in plan.schedule:
+        counts[node.phase] += operator_of(node).macs(node)
+    moved = sum(
+        node.inputs[0].type.size
+        for node in plan.schedule
+        if node.phase is Phase.UPDATE and any(index == 0 for _, index in operator_of(node).mutates)
+    )
+    return Macs(counts[Phase.FORWARD], counts[Phase.BACKWARD], moved)
+
+
+def _peak(plan: Plan) -> tuple[Share, ...]:
+    """What is alive at the peak, largest first."""
+    shares: dict[tuple[str, str], int] = {}
+    for buffer in plan.live(plan.peak_position):
+        key = (buffer.layer, buffer.purpose.value)
+        shares[key] = shares.get(key, 0) + buffer.size
+    found = [Share(layer, purpose, size) for (layer, purpose), size in shares.items()]
+    return tuple(sorted(found, key=lambda share: (-share.bytes, share.layer, share.purpose)))
+
+
+def _judge(runner: Runner, samples: Samples) -> tuple[float | None, float]:
+    """Accuracy (None without classes) and mean loss."""
+    assert samples.y is not None
+    losses = [runner.evaluate(x, y) for x, y in zip(samples.x, samples.y, strict=True)]
+    target = runner.library.target
+    if target is None or target.value.dtype is not DType.INT32:
+        return None, float(np.mean(losses))
+    port = runner.library.output
+    hits = [
+        port.from_user(runner.predict(x)).argmax(axis=-1).ravel() == y.ravel()
+        for x, y in zip(samples.x, samples.y, strict=True)
+    ]
+    return float(np.mean(hits)), float(np.mean(losses))
+
+
+def _measure(runner: Runner, samples: Samples) -> tuple[int | None, Ram | None]:
+    """Instructions of a step and RAM reached, where the device is emulated; the network is left as it was."""
+    if not isinstance(runner.device, Emulator):
+        return None, None
+    assert samples.y is not None and runner.library.step is not None
+    x, y = samples.x[0], samples.y[0]
+    ram = measure_ram(runner, runner.device, x, y)
+    count = runner.library.step.accumulate
+
+    def steps() -> None:
+        for _ in range(count):
+            runner.train_step(x, y)
+
+    instructions = count_instructions(runner.device, steps) // count
+    runner.reset()
+    return instructions, ram

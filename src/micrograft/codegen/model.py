@@ -1,0 +1,142 @@
+"""The one file that a person reads: what the network computes, node by node, as C.
+
+Straight-line calls of kernels with named constants and the user's layer names in comments. The same library
+gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from micrograft.codegen.artifact import Library
+from micrograft.codegen.writer import call, literal
+from micrograft.ir.graph import Node, Phase
+from micrograft.ir.types import Value
+from micrograft.ops import operator_of
+from micrograft.ops.builder import c_name
+from micrograft.ops.operator import KernelCall, Pointer
+from micrograft.planning.plan import Plan
+
+INDENT = 4
+
+
+@dataclass(frozen=True)
+class ParamsStruct:
+    """A constant parameter struct of the generated file."""
+
+    type: str
+    name: str
+    fields: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """The body of predict, evaluate or train_step: C lines, without the checks before and the copies after."""
+
+    lines: tuple[str, ...]
+    result: str
+    uses_memory: bool
+
+
+@dataclass
+class Constants:
+    """The parameter structs that the functions need, each written once. Lives while one file is written."""
+
+    structs: dict[tuple[str, str], ParamsStruct] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+
+    def name(self, kernel: KernelCall, origin: str) -> str:
+        """The name of the struct that this call passes."""
+        fields = ", ".join(f".{name} = {literal(value)}" for name, value in kernel.fields)
+        key = (kernel.struct, fields)
+        if key not in self.structs:
+            wish = c_name(f"{origin or 'step'}_{kernel.struct.removeprefix('mg_')}")
+            name, count = wish, 1
+            while name in self.names:
+                count += 1
+                name = f"{wish}_{count}"
+            self.names.add(name)
+            self.structs[key] = ParamsStruct(kernel.struct, name, fields)
+        return self.structs[key].name
+
+
+class Locations:
+    """Where each value of one plan lies, as a C expression."""
+
+    def __init__(self, library: Library, plan: Plan) -> None:
+        self._plan = plan
+        self._graph = library.step.graph if library.step is not None else library.graph
+        self._kept = {slot.value.name: slot for slot in (*library.memory.parameters, *library.memory.states)}
+        self._arena = {name: buffer.offset for buffer in plan.buffers for name in buffer.values}
+        self._outside = {library.input.value.name: "x"}
+        if library.target is not None:
+            self._outside[library.target.value.name] = "target"
+        self._constants = {param.name: c_name(f"{library.name}_{param.name}") for param in self._graph.params}
+
+    def of(self, value: Value, offset: int = 0) -> str:
+        """A pointer to element `offset` of a value."""
+        root = self._plan.aliases.get(value.name, value.name)
+        shift = f" + {offset}" if offset else ""
+        if root in self._outside:
+            return f"{self._outside[root]}{shift}"
+        access = "bytes" if value.dtype.c == "uint8_t" else "ints" if value.dtype.c == "int32_t" else "floats"
+        if root in self._kept:
+            return f"{access}(memory, at_{root}){shift}"
+        if root in self._constants:
+            return f"{self._constants[root]}{shift}"
+        return f"{access}(arena, {self._arena[value.name]}){shift}"
+
+
+def write_function(library: Library, plan: Plan, result: Value, constants: Constants) -> tuple[Function, set[str]]:
+    """The body of one function and the kernels that it calls."""
+    locations = Locations(library, plan)
+    guarded = library.step is not None and library.step.accumulate > 1
+    lines: list[str] = []
+    kernels: set[str] = set()
+    inside = False
+    for node in plan.schedule:
+        calls = node_calls(node)
+        kernels.update(kernel.function for kernel in calls)
+        if not calls:
+            continue
+        if guarded and (node.phase is Phase.UPDATE) != inside:
+            inside = not inside
+            lines.append("    if (due) {" if inside else "    }")
+        indent = 2 * INDENT if inside else INDENT
+        lines.append(f"{' ' * indent}/* {describe(node)} */")
+        for kernel in calls:
+            arguments = [f"&{constants.name(kernel, node.origin)}"]
+            arguments += [_argument(pointer, locations) for pointer in kernel.pointers]
+            lines.append(call(kernel.function, arguments, indent))
+    if inside:
+        lines.append("    }")
+    return Function(tuple(lines), locations.of(result), any("(memory, " in line for line in lines)), kernels
+
+
+def node_calls(node: Node) -> Sequence[KernelCall]:
+    """The kernel calls that compute a node; a view has none."""
+    operator = operator_of(node)
+    if operator.view:
+        return ()
+    return operator.kernels[node.outputs[0].dtype](node)
+
+
+def describe(node: Node) -> str:
+    """What a node does, for a comment: the layer, the operator and the shapes."""
+    shapes = " x ".join(_shape(value) for value in node.inputs[:1])
+    layer = f"{node.origin}: " if node.origin else ""
+    text = f"{layer}{node.op} {shapes} -> {_shape(node.outputs[0])}"
+    return text.replace("*/", "* /")
+
+
+def _shape(value: Value) -> str:
+    return "(" + ", ".join(map(str, value.shape)) + ")"
+
+
+def _argument(pointer: Value | Pointer | None, locations: Locations) -> str:
+    if pointer is None:
+        return "NULL"
+    if isinstance(pointer, Pointer):
+        return locations.of(pointer.value, pointer.offset)
+    return locations.of(pointer)

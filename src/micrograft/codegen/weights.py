@@ -1,0 +1,54 @@
+"""The tables of a library: frozen parameters, and what the trained ones start from. They stay in flash."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from micrograft.codegen.artifact import Library
+from micrograft.codegen.writer import table
+from micrograft.ir.types import Array, Value
+from micrograft.ops.builder import c_name
+
+
+def tables(library: Library) -> dict[str, tuple[Value, Array, str]]:
+    """C name of each table to its value, contents and the user's name of it. Zeros need no table."""
+    trained = {slot.value.name for slot in library.memory.parameters}
+    graph = library.step.graph if library.step is not None else library.graph
+    found = {}
+    for param in graph.params:
+        if param.name not in trained:
+            found[c_name(f"{library.name}_{param.name}")] = (param.value, param.data, param.source)
+    for slot in (*library.memory.parameters, *library.memory.states):
+        if np.any(slot.initial):
+            found[initial_name(library, slot.value)] = (slot.value, slot.initial, f"{slot.source}, at first")
+    return found
+
+
+def initial_name(library: Library, value: Value) -> str:
+    """C name of the table that a trained parameter starts from."""
+    return c_name(f"{library.name}_{value.name}_at_first")
+
+
+def weights_header(library: Library) -> str:
+    """The declarations of the tables."""
+    guard = f"{library.name.upper()}_WEIGHTS_H"
+    lines = [
+        f"/* {library.name}: tables in flash. Written by micrograft. */",
+        f"#ifndef {guard}",
+        f"#define {guard}",
+        "",
+        "#include <stdint.h>",
+        "",
+    ]
+    for name, (value, _, source) in tables(library).items():
+        shape = ", ".join(map(str, value.shape))
+        lines.append(f"extern const {value.dtype.c} {name}[{value.type.size}]; /* {source}: ({shape}) */")
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def weights_source(library: Library) -> str:
+    """The tables themselves."""
+    parts = [f'/* {library.name}: tables in flash. Written by micrograft. */\n#include "{library.name}_weights.h"\n']
+    for name, (value, data, source) in tables(library).items():
+        parts.append(f"/* {source} */\nconst {value.dtype.c} {name}[{value.type.size}] = {{\n{table(data)}\n}};\n")
+    return "\n".join(parts)

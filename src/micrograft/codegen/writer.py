@@ -1,0 +1,72 @@
+"""C text for values and calls: literals, tables, wrapped argument lists."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from micrograft.ir.types import Array
+
+WIDTH = 110
+
+
+def float_literal(value: float) -> str:
+    """The shortest C literal that reads back as the same float32.
+
+    >>> float_literal(0.1), float_literal(2), float_literal(1e-8)
+    ('0.1f', '2.0f', '1e-08f')
+    """
+    number = np.float32(value)
+    if not np.isfinite(number):
+        return "(-1.0f / 0.0f)" if number < 0 else "(1.0f / 0.0f)" if number > 0 else "(0.0f / 0.0f)"
+    text = str(number)
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
+
+
+def literal(value: int | float | tuple[int, ...]) -> str:
+    """A field of a parameter struct.
+
+    >>> literal(3), literal(0.5), literal((1, 2))
+    ('3', '0.5f', '{1, 2}')
+    """
+    if isinstance(value, tuple):
+        return "{" + ", ".join(map(str, value)) + "}"
+    return float_literal(value) if isinstance(value, float) else str(value)
+
+
+def table(data: Array) -> str:
+    """The contents of an array initializer, wrapped."""
+    flat = data.ravel()
+    items = map(float_literal, flat) if data.dtype == np.float32 else map(str, flat.tolist())
+    return wrapped(items, indent=4)
+
+
+def wrapped(items: Iterable[str], indent: int) -> str:
+    """Items separated by commas, broken at the line width."""
+    blanks = " " * indent
+    return textwrap.fill(
+        ", ".join(items),
+        WIDTH,
+        initial_indent=blanks,
+        subsequent_indent=blanks,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def call(function: str, arguments: Sequence[str], indent: int) -> str:
+    """A statement that calls a function; a long one is broken behind commas."""
+    start = f"{' ' * indent}{function}("
+    line = f"{start}{', '.join(arguments)});"
+    if len(line) <= WIDTH:
+        return line
+    lines, current = [], start
+    for position, argument in enumerate(arguments):
+        piece = argument + (", " if position + 1 < len(arguments) else ");")
+        if len(current + piece.rstrip()) > WIDTH and current.strip():
+            lines.append(current.rstrip())
+            current = " " * len(start)
+        current += piece
+    return "\n".join([*lines, current])

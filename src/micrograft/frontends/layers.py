@@ -1,0 +1,119 @@
+"""Layers that PyTorch and ONNX share and that know no channels: clips, matrix products, scalar arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from micrograft.frontends.network import Constant, Network, Tensor, refused
+from micrograft.ir.types import Shape, Value
+from micrograft.ops.concat import ConcatAttrs
+from micrograft.ops.scale import ScaleAttrs
+
+LOG_SOFTMAX = (
+    "log-softmax is not supported",
+    "remove it: the cross-entropy loss applies it itself, and predictions rank the same without it",
+)
+"""The refusal and its fix."""
+
+
+def arithmetic(network: Network, op: str, a: Tensor, b: Tensor, *, origin: str) -> Tensor:
+    """`add`, `sub` or `mul` with broadcast. It trains constants of several elements."""
+    if op == "mul":
+        for x, factor in ((a, b), (b, a)):
+            if isinstance(factor, Constant) and factor.data.size == 1 and len(factor.shape) <= len(x.shape):
+                return scale(network, x, float(factor.data.reshape(())), origin=origin)
+    return network.add(op, [_operand(network, each) for each in (a, b)], origin=origin)
+
+
+def _operand(network: Network, tensor: Tensor) -> Value:
+    if isinstance(tensor, Constant):
+        return network.value(tensor, trains=tensor.data.size > 1)
+    return tensor
+
+
+def divide(network: Network, a: Tensor, b: Tensor, *, origin: str) -> Tensor:
+    """a / b for a constant b."""
+    if not isinstance(b, Constant):
+        raise refused("a division by something that is not constant is not supported", origin)
+    if not np.all(b.data):
+        raise refused("it divides by zero", origin)
+    reciprocal = Constant(np.asarray(1.0 / b.data.astype(np.float64)), f"{b.source}_reciprocal")
+    return arithmetic(network, "mul", a, reciprocal, origin=origin)
+
+
+def scale(network: Network, x: Tensor, factor: float, *, origin: str) -> Tensor:
+    """factor · x."""
+    return x if factor == 1.0 else network.add("scale", (x,), ScaleAttrs(factor), origin=origin)
+
+
+def clip(network: Network, x: Tensor, low: float, high: float, *, origin: str) -> Value:
+    """x between low and high, where that is relu or relu6."""
+    largest = float(np.finfo(np.float32).max)
+    if low == 0.0 and high == 6.0:
+        return network.add("relu6", (x,), origin=origin)
+    if low == 0.0 and high >= largest:
+        return network.add("relu", (x,), origin=origin)
+    if low <= -largest and high >= largest:
+        return network.value(x)
+    raise refused(f"a clip to [{low:g}, {high:g}] is not supported", origin, "use relu or relu6")
+
+
+def linear(network: Network, x: Tensor, weight: Tensor, bias: Tensor | None, *, origin: str) -> Value:
+    """x·Wᵀ + b; weight: (outputs, inputs); bias: (outputs,)."""
+    inputs: list[Tensor] = [x, network.value(weight, trains=True)]
+    if bias is not None:
+        inputs.append(network.value(bias, trains=True))
+    return network.add("linear", inputs, origin=origin)
+
+
+def matmul(network: Network, x: Tensor, weight: Tensor, *, origin: str) -> Value:
+    """x·W for a constant W: (inputs, outputs)."""
+    if len(weight.shape) != 2 or len(x.shape) < 2 or not network.source(weight):
+        raise refused(
+            f"a matrix product of {x.shape} and {weight.shape} is not supported", origin,
+            "micrograft multiplies by a constant matrix on the right",
+        )  # fmt: skip
+    transposed = network.transpose(network.value(weight, trains=True), (1, 0), origin=origin)
+    return linear(network, x, transposed, None, origin=origin)
+
+
+def flatten(network: Network, x: Tensor, start: int, end: int, *, origin: str) -> Value:
+    """The axes from `start` to `end`, both included, as one."""
+    rank = len(x.shape)
+    first, last = start % max(rank, 1), end % max(rank, 1)
+    shape = (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
+    return network.reshape(x, shape, origin=origin)
+
+
+def view(network: Network, x: Tensor, shape: Sequence[int], *, origin: str) -> Value:
+    """`x` as `shape`, of which one entry may be -1: whatever is left."""
+    sizes = list(shape)
+    if sizes.count(-1) == 1:
+        rest = -math.prod(sizes)
+        sizes[sizes.index(-1)] = math.prod(x.shape) // rest if rest else 0
+    return network.reshape(x, tuple(sizes), origin=origin)
+
+
+def squeeze(network: Network, x: Tensor, axes: Sequence[int] | None, *, origin: str) -> Value:
+    """Without its axes of length one: those of `axes` that are, or all."""
+    rank = len(x.shape)
+    chosen = set(range(rank)) if axes is None else {axis % rank for axis in axes}
+    shape = tuple(size for axis, size in enumerate(x.shape) if axis not in chosen or size != 1)
+    return network.reshape(x, shape, origin=origin)
+
+
+def unsqueeze(network: Network, x: Tensor, axes: Sequence[int], *, origin: str) -> Value:
+    """With axes of length one put in, so that they stand at `axes` of the result."""
+    rank = len(x.shape) + len(axes)
+    ones = {axis % rank for axis in axes}
+    rest = iter(x.shape)
+    shape: Shape = tuple(1 if axis in ones else next(rest) for axis in range(rank))
+    return network.reshape(x, shape, origin=origin)
+
+
+def concat(network: Network, parts: Sequence[Tensor], axis: int, *, origin: str) -> Value:
+    """The parts one behind the other along `axis`."""
+    return network.add("concat", parts, ConcatAttrs(axis % len(parts[0].shape)), origin=origin)

@@ -1,0 +1,206 @@
+"""Optimizers as nodes of the graph: each trainable parameter gets one that updates it where it lies.
+
+Because an update is an ordinary node, the scheduler can run it as soon as the gradient exists, and the
+gradient's buffer dies there. Clipping by the global norm is the exception: it reads all gradients first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from micrograft.errors import MicrograftError
+from micrograft.ir.graph import Attrs, Param, Phase, State, TrainStep
+from micrograft.ir.types import Shape, TensorType, Value
+from micrograft.ops import check
+from micrograft.ops.builder import Builder
+from micrograft.ops.optimizers import (
+    AccumulateAttrs,
+    AdamAttrs,
+    AdamRateAttrs,
+    ClipScaleAttrs,
+    SgdAttrs,
+    SgdMomentumAttrs,
+)
+
+LEARNING_RATE = "learning_rate"
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent as `torch.optim.SGD`: w ← w − lr·(g + weight_decay·w), g through momentum.
+
+    With momentum μ > 0 the optimizer holds one float32 per trained parameter: v ← μ·v + g.
+    """
+
+    name: ClassVar[str] = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    @property
+    def floats_per_parameter(self) -> int:
+        """float32 numbers of optimizer state for each trained parameter."""
+        return 1 if self.momentum else 0
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (arXiv:1412.6980) as `torch.optim.Adam`; two float32 of state for each trained parameter."""
+
+    name: ClassVar[str] = "adam"
+    lr: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether weight decay acts on the weight alone, not through the gradient."""
+        return False
+
+    @property
+    def floats_per_parameter(self) -> int:
+        """float32 numbers of optimizer state for each trained parameter."""
+        return 2
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (arXiv:1711.05101) as `torch.optim.AdamW`."""
+
+    name: ClassVar[str] = "adamw"
+    weight_decay: float = 0.01
+
+    @property
+    def decoupled(self) -> bool:
+        return True
+
+
+Optimizer = SGD | Adam
+OPTIMIZERS: tuple[type[SGD] | type[Adam], ...] = (SGD, Adam, AdamW)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Gradient clipping: a gradient longer than `norm` is scaled down to it.
+
+    scope "global": all gradients as one vector, as `torch.nn.utils.clip_grad_norm_`; they must all be alive at
+    once. scope "tensor": each parameter's gradient by its own norm, which lets each update run at once.
+    """
+
+    norm: float = 1.0
+    scope: Literal["global", "tensor"] = "global"
+
+
+def attach_optimizer(step: TrainStep, optimizer: Optimizer, clip: Clip | None = None, accumulate: int = 1) -> TrainStep:
+    """Append update nodes for every gradient of `step`.
+
+    accumulate: gradients are averaged over so many samples before each update; that costs one float32 of state
+    for each trained parameter. Raises MicrograftError on a setting out of range.
+    """
+    _check_settings(optimizer, clip, accumulate)
+    attach = _Attach(step)
+    rate = attach.state(LEARNING_RATE, (), optimizer.lr)
+    gradients = dict(step.gradients)
+    if accumulate > 1:
+        gradients = {name: attach.accumulated(name, gradient, accumulate) for name, gradient in gradients.items()}
+    scales = attach.clip(gradients, clip)
+    if isinstance(optimizer, Adam):
+        rate = attach.adam_rate(rate, optimizer)
+    for param in step.graph.trainable:
+        scale = scales.get(param.name)
+        attach.update(param, optimizer, gradients[param.name], rate, () if scale is None else (scale,))
+    if accumulate > 1:
+        for param in step.graph.trainable:
+            attach.node("clear", (gradients[param.name],), origin=param.source)
+    graph = replace(step.graph, nodes=(*step.graph.nodes, *attach.builder.nodes))
+    check(graph, "attach_optimizer", [state.value for state in attach.states])
+    return replace(step, graph=graph, states=tuple(attach.states), accumulate=accumulate)
+
+
+def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) -> None:
+    if not optimizer.lr >= 0 or not np.isfinite(optimizer.lr):
+        raise MicrograftError(f"The learning rate {optimizer.lr} is not a finite number of at least 0.")
+    if clip is not None and not clip.norm > 0:
+        raise MicrograftError(f"The clipping norm {clip.norm} is not above 0; write `none` to switch clipping off.")
+    if accumulate < 1:
+        raise MicrograftError(f"Gradients cannot be accumulated over {accumulate} samples; use 1 or more.")
+
+
+class _Attach:
+    """Collects the update nodes and the states that they need."""
+
+    def __init__(self, step: TrainStep) -> None:
+        self.builder = Builder(value.name for value in step.graph.values)
+        self.states: list[State] = []
+
+    def state(self, name: str, shape: Shape, initial: float = 0.0, owner: str = "") -> Value:
+        value = Value(self.builder.unique(name), TensorType(shape))
+        self.states.append(State(value, np.full(shape, initial, np.float32), owner))
+        return value
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[Value],
+        attrs: Attrs | None = None,
+        *,
+        origin: str,
+        outputs: int = 1,
+        phase: Phase = Phase.UPDATE,
+    ) -> Value:
+        names = [f"{inputs[0].name}_{op}"] * outputs
+        return self.builder.add_all(op, inputs, attrs, origin=origin, names=names, phase=phase)[0]
+
+    def accumulated(self, name: str, gradient: Value, count: int) -> Value:
+        """The mean gradient over `count` samples; the node that adds to it runs at every sample."""
+        total = self.state(f"{name}_accumulated", gradient.shape, owner=name)
+        attrs = AccumulateAttrs(weight=1.0 / count)
+        return self.node("accumulate", (total, gradient), attrs, origin=name, phase=Phase.BACKWARD)
+
+    def clip(self, gradients: Mapping[str, Value], clip: Clip | None) -> dict[str, Value]:
+        """Name of a parameter to the factor on its gradient."""
+        if clip is None:
+            return {}
+        attrs = ClipScaleAttrs(norm=clip.norm)
+        if clip.scope == "tensor":
+            return {
+                name: self.node("clip_scale", (self.node("square_sum", (gradient,), origin=name),), attrs, origin=name)
+                for name, gradient in gradients.items()
+            }
+        total: tuple[Value, ...] = ()
+        for name, gradient in gradients.items():
+            total = (self.node("square_sum", (gradient, *total), origin=name),)
+        scale = self.node("clip_scale", total, attrs, origin="clip")
+        return dict.fromkeys(gradients, scale)
+
+    def adam_rate(self, rate: Value, optimizer: Adam) -> Value:
+        """The step sizes of this update, bias corrections included."""
+        corrections = self.state("adam_corrections", (2,))
+        attrs = AdamRateAttrs(optimizer.beta1, optimizer.beta2)
+        return self.node("adam_rate", (rate, corrections), attrs, origin="adam", outputs=2)
+
+    def update(
+        self, param: Param, optimizer: Optimizer, gradient: Value, rate: Value, scale: tuple[Value, ...]
+    ) -> None:
+        """The node that moves one parameter."""
+        weight = param.value
+        if isinstance(optimizer, Adam):
+            moments = self.state(f"{param.name}_moments", (2, *weight.shape), owner=param.name)
+            adam = AdamAttrs(
+                optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.weight_decay, optimizer.decoupled
+            )
+            self.node("adam", (weight, gradient, rate, moments, *scale), adam, origin=param.source, outputs=2)
+        elif optimizer.momentum:
+            momentum = self.state(f"{param.name}_momentum", weight.shape, owner=param.name)
+            sgd = SgdMomentumAttrs(optimizer.momentum, optimizer.weight_decay)
+            inputs = (weight, gradient, rate, momentum, *scale)
+            self.node("sgd_momentum", inputs, sgd, origin=param.source, outputs=2)
+        else:
+            plain = SgdAttrs(optimizer.weight_decay)
+            self.node("sgd", (weight, gradient, rate, *scale), plain, origin=param.source)

@@ -1,0 +1,19 @@
+"""Brings an imported graph to the one form that all later passes know: channels last, biases in their layers."""
+
+from __future__ import annotations
+
+from micrograft.ir.graph import Graph
+from micrograft.passes.absorb_layouts import absorb_layouts
+from micrograft.passes.eliminate_transposes import eliminate_transposes
+from micrograft.passes.fuse_bias import fuse_bias
+from micrograft.passes.permute_columns import permute_columns
+from micrograft.passes.prune import prune
+
+_STEPS = (eliminate_transposes, permute_columns, absorb_layouts, fuse_bias, absorb_layouts, prune)
+
+
+def canonicalize(graph: Graph) -> Graph:
+    """`graph`, channels last, with hardly a transposition left and nothing that is not read."""
+    for step in _STEPS:
+        graph = step(graph)
+    return graph

@@ -1,0 +1,91 @@
+"""lora: a frozen weight W gets a trainable detour of rank r, y = W·x + (alpha/r)·B·(A·x) (arXiv:2106.09685).
+
+A convolution's A is a convolution of its own geometry into r channels and its B a 1×1 convolution, as in
+Hugging Face PEFT. B starts at zero, so that nothing changes at first. A is drawn with the variance that the
+layer's input asks for, 1/(fan_in · mean square of the input), so that A·x starts near unit size whatever
+the network's scale: without it one learning rate explodes on one network and crawls on the next.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from micrograft.errors import MicrograftError
+from micrograft.ir.graph import Graph, Node, Param, identity
+from micrograft.ir.types import Array, TensorType, Value
+from micrograft.ops.builder import Builder
+from micrograft.ops.scale import ScaleAttrs
+from micrograft.peft.method import Method, Start, layers_to_adapt
+
+
+@dataclass(frozen=True)
+class LoRA(Method):
+    """Low-rank adaptation of linear layers and (ungrouped) convolutions.
+
+    rank: r. alpha: the detour is scaled by alpha/r; None means alpha = r. targets: globs of layer names separated
+    by `|`, "" for every layer that is not trained otherwise. freeze_a: train B alone (LoRA-FA, arXiv:2308.03303):
+    the backward pass then keeps r values per position instead of the layer's input.
+    """
+
+    name: ClassVar[str] = "lora"
+    adds: ClassVar[bool] = True
+    rank: int = 4
+    alpha: float | None = None
+    targets: str = ""
+    freeze_a: bool = False
+
+    def apply(self, graph: Graph, start: Start) -> Graph:
+        if self.rank < 1:
+            raise MicrograftError(f"LoRA's rank is {self.rank}; it must be at least 1.")
+        chosen = layers_to_adapt(graph, ("linear", "conv"), self.targets)
+        chosen = [node for node in chosen if getattr(node.attrs, "groups", 1) == 1]
+        if not chosen:
+            raise MicrograftError(
+                f"LoRA adapts ungrouped convolutions; targets={self.targets!r} fits grouped ones only."
+            )
+        builder = Builder(value.name for value in graph.values)
+        adapters: dict[tuple[str, str], tuple[Param, Param]] = {}  # a layer that runs twice keeps one adapter
+        for node in graph.nodes:
+            if node not in chosen:
+                builder.nodes.append(node)
+                continue
+            key = (node.origin, node.inputs[1].name)
+            if key not in adapters:
+                adapters[key] = self._adapter(node, graph, builder, start)
+            self._adapt(node, *adapters[key], builder)
+        params = [param for pair in adapters.values() for param in pair]
+        return replace(graph, params=(*graph.params, *params), nodes=tuple(builder.nodes))
+
+    def _adapter(self, node: Node, graph: Graph, builder: Builder, start: Start) -> tuple[Param, Param]:
+        """A and B of a layer."""
+        x, weight, *_ = node.inputs
+        base = graph.param(weight.name)
+        assert base is not None, "layers_to_adapt picks nodes whose weight is a parameter"
+        outputs, *window = weight.shape
+        variance = 1.0 / (math.prod(window) * max(start.mean_square.get(x.name, 1.0), 1e-12))
+        drawn = start.generator(node.origin).standard_normal((self.rank, *window)) * math.sqrt(variance)
+        a = _param(builder, f"{node.origin}.lora_A.weight", drawn, base.permutation)
+        b = _param(builder, f"{node.origin}.lora_B.weight", np.zeros((outputs, self.rank)), identity(2))
+        user_shape = (outputs, self.rank, *(1 for _ in window[1:]))
+        return replace(a, trainable=not self.freeze_a), replace(b, trainable=True, user_shape=user_shape)
+
+    def _adapt(self, node: Node, a: Param, b: Param, builder: Builder) -> None:
+        """Append the node with its detour behind it."""
+        x = node.inputs[0]
+        (y,) = node.outputs
+        before = Value(builder.unique(f"{y.name}_frozen"), y.type)
+        builder.nodes.append(replace(node, outputs=(before,)))
+        down = builder.add(node.op, (x, a.value), node.attrs, origin=node.origin, name=f"{y.name}_lora")
+        factor = (self.rank if self.alpha is None else self.alpha) / self.rank
+        if factor != 1.0:
+            down = builder.add("scale", (down,), ScaleAttrs(factor), origin=node.origin, name=f"{y.name}_lora")
+        builder.define(y, "linear_add", (down, b.value, before), origin=node.origin)
+
+
+def _param(builder: Builder, source: str, data: Array, permutation: tuple[int, ...]) -> Param:
+    value = Value(builder.unique(source), TensorType(data.shape))
+    return Param(value, np.ascontiguousarray(data, dtype=np.float32), source, permutation)

@@ -1,0 +1,94 @@
+"""What every adaptation method is: a frozen configuration with a transform, Graph to Graph.
+
+A transform marks parameters as trainable or adds new ones. It keeps what the network computes: identity at
+start is a promise that the contract test holds every method to.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+
+from micrograft.errors import MicrograftError
+from micrograft.ir.graph import Graph, Node, Param
+from micrograft.ops import check
+
+
+@dataclass(frozen=True)
+class Start:
+    """What new parameters are drawn from.
+
+    seed: of the generator. mean_square: name of a value to the mean of its squared elements over a few samples;
+    a value that is missing counts as 1.
+    """
+
+    seed: int = 0
+    mean_square: Mapping[str, float] = field(default_factory=dict)
+
+    def generator(self, layer: str) -> np.random.Generator:
+        """A generator of the layer's own, so that one layer's draw does not depend on the others."""
+        return np.random.default_rng([self.seed, zlib.crc32(layer.encode())])
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Base of all methods. `adds` tells those that put something beside frozen weights; they are applied last."""
+
+    name: ClassVar[str]
+    adds: ClassVar[bool] = False
+
+    @abstractmethod
+    def apply(self, graph: Graph, start: Start) -> Graph:
+        """The graph with what this method trains marked as trainable. Raises MicrograftError on no match."""
+
+
+def apply_methods(graph: Graph, methods: Sequence[Method], start: Start) -> Graph:
+    """Apply several methods to one network; the order in which they are given does not matter.
+
+    Raises MicrograftError where one of them finds nothing to train.
+    """
+    for method in sorted(methods, key=lambda method: (method.adds, method.name)):
+        graph = check(method.apply(graph, start), f"method {method.name}")
+    return graph
+
+
+def mark(graph: Graph, wanted: Callable[[Param], bool], why_none: str) -> Graph:
+    """Mark the learnable parameters that `wanted` picks. Raises MicrograftError(why_none) where it picks none."""
+    chosen = {param.name for param in graph.params if param.learnable and wanted(param)}
+    if not chosen:
+        raise MicrograftError(why_none)
+    params = [replace(param, trainable=True) if param.name in chosen else param for param in graph.params]
+    return replace(graph, params=tuple(params))
+
+
+def matches(layer: str, pattern: str) -> bool:
+    """Whether a layer's name, or its end behind a dot, fits one of the globs in `pattern` (`|` separates them).
+
+    >>> matches("blocks.0.attn.q", "q|v"), matches("head", "conv*"), matches("conv1", "")
+    (True, False, True)
+    """
+    if not pattern:
+        return True
+    return any(
+        fnmatch.fnmatchcase(layer, glob) or fnmatch.fnmatchcase(layer, f"*.{glob}") for glob in pattern.split("|")
+    )
+
+
+def layers_to_adapt(graph: Graph, ops: Sequence[str], pattern: str) -> list[Node]:
+    """The nodes of these operators with a frozen weight of the network's own, whose layer fits `pattern`.
+
+    Raises MicrograftError naming the layers that there are, where none fits.
+    """
+    frozen = {param.name for param in graph.params if not param.trainable}
+    layers = [node for node in graph.nodes if node.op in ops and node.inputs[1].name in frozen]
+    chosen = [node for node in layers if matches(node.origin, pattern)]
+    if not chosen:
+        names = ", ".join(dict.fromkeys(node.origin for node in layers)) or "none"
+        raise MicrograftError(f"No layer fits targets={pattern!r}; the layers that can be adapted are {names}.")
+    return chosen

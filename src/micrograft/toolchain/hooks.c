@@ -1,0 +1,44 @@
+/* What the emulator calls at every instruction and memory access while a run is measured. In C, because
+ * these calls are most of the time of a measured run. Built for the host when first needed. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Mirrored field by field in probe.py. Addresses are those of the emulated board. */
+typedef struct {
+    uint64_t instructions;
+    uint64_t stack_start, stack_end; /* given: where the stack lies */
+    uint64_t stack_lowest;           /* found: its lowest byte touched */
+    uint64_t watch_start, watch_end; /* given: the range watched, such as the arena */
+    uint64_t watch_lowest;           /* found: its lowest byte touched, */
+    uint64_t watch_behind;           /* and the first one behind the highest byte touched */
+    uint64_t misaligned;             /* found: the first access at an address not a multiple of its size */
+} probe_t;
+
+void mg_hook_instruction(void *engine, uint64_t address, uint32_t size, void *user);
+void mg_hook_memory(void *engine, int type, uint64_t address, int size, int64_t value, void *user);
+
+void mg_hook_instruction(void *engine, uint64_t address, uint32_t size, void *user) {
+    (void)engine;
+    (void)address;
+    (void)size;
+    ((probe_t *)user)->instructions++;
+}
+
+void mg_hook_memory(void *engine, int type, uint64_t address, int size, int64_t value, void *user) {
+    probe_t *probe = user;
+    const uint64_t behind = address + (uint64_t)size;
+    (void)engine;
+    (void)type;
+    (void)value;
+    if (address >= probe->stack_start && address < probe->stack_end && address < probe->stack_lowest) {
+        probe->stack_lowest = address;
+    }
+    if (behind > probe->watch_start && address < probe->watch_end) {
+        probe->watch_lowest = address < probe->watch_lowest ? address : probe->watch_lowest;
+        probe->watch_behind = behind > probe->watch_behind ? behind : probe->watch_behind;
+    }
+    if (address % (uint64_t)size != 0u && probe->misaligned == 0u) {
+        probe->misaligned = address;
+    }
+}
