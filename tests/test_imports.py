@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1] / "src" / "micrograft"
 # Lowest first. Neighbours on a step do not import each other.
 STEPS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("ir",),
+    ("ir", "files"),
     ("ops", "boards"),
     ("reference",),
     ("statistics",),
-    ("frontends", "passes", "peft", "quantization", "planning"),
-    ("codegen",),
+    ("frontends", "samples", "passes", "peft", "quantization", "planning"),
+    ("codegen", "spec"),
     ("toolchain",),
     ("search", "report"),
     ("api",),

@@ -1,12 +1,12 @@
 """Which way of adapting to a new person works best on the watch data, and with which settings?
 
-    python examples/watch/study_methods.py                # trains ten base networks first
+    python examples/watch/study_methods.py        # about 15 minutes; trains ten base networks first
 
 Each person in turn is new: a base network is trained on the other nine, then adapted sample by sample (batch 1, plain
-SGD, in the order of `watch.split_person`) and tested on the person's later windows. Tuning is fair: each method's
-learning rate and clipping are chosen by the mean accuracy over the nine people other than the demo's, and only then
-applied to the demo person, whose test windows therefore chose nothing. LoRA's A is drawn with the variance
-1 / (fan-in · mean square of the layer's input), measured on the first windows that the person learns from.
+SGD, in the order of `watch.split_person`) and tested on the person's later windows. Tuning is fair: for each method
+and way of clipping the learning rate is the one with the best mean accuracy over the nine people other than the
+demo's, and is then applied to the demo person. LoRA's A is drawn with the variance 1 / (fan-in · mean square of the
+layer's input), measured on the first windows that the person learns from.
 """
 
 import copy
@@ -24,10 +24,10 @@ from train_base import WatchNet, accuracy, base_without
 
 from micrograft.demo import watch
 
-LEARNING_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
+LEARNING_RATES = (0.01, 0.03, 0.1)
 CLIPS = ("none", "global", "per tensor")
-EPOCHS = 2
-SEEDS = (0, 1, 2)  # of LoRA's A, for the spread on the demo person
+EPOCHS = 4
+SEEDS = (0, 1, 2, 3, 4)  # of LoRA's A, for the spread on the demo person
 CALIBRATION = 14  # windows to learn from, one of each recording, that also tell the scale of the layers' inputs
 
 
@@ -103,9 +103,8 @@ METHODS: dict[str, Method] = {
     "bias-only": chosen("bias"),
     "LoRA rank 4, alpha 4": lora(4, 4),
     "LoRA rank 4, alpha 8": lora(4, 8),
-    "LoRA rank 4, alpha 16": lora(4, 16),
-    "LoRA-FA rank 4, alpha 8": lora(4, 8, freeze_a=True),
-    "LoRA rank 4, alpha 8 + head": lora(4, 8, head=True),
+    "LoRA-FA rank 4, alpha 4": lora(4, 4, freeze_a=True),
+    "LoRA rank 4, alpha 4 + head": lora(4, 4, head=True),
     "full": chosen("weight", "bias"),
 }
 
@@ -130,6 +129,11 @@ def adapted_accuracy(person: Person, method: Method, settings: Settings, seed: i
     network = method(person, seed)
     adapt(network, person.learn, settings)
     return accuracy(network, person.test)
+
+
+def mean_accuracy(people: list[Person], method: Method, settings: Settings) -> float:
+    """The mean over people of `adapted_accuracy`."""
+    return statistics.mean(adapted_accuracy(person, method, settings) for person in people)
 
 
 @torch.no_grad()
@@ -163,18 +167,12 @@ def main() -> None:
     print(f"before: {before:.1%} (mean of nine), {accuracy(demo.base, demo.test):.1%} (demo person)")
     for name, method in METHODS.items():
         print(f"\n{name}: mean accuracy of nine people after {EPOCHS} epochs")
-        means: dict[Settings, float] = {}
         for clip in CLIPS:
-            for learning_rate in LEARNING_RATES:
-                settings = Settings(learning_rate, clip)
-                scores = [adapted_accuracy(person, method, settings) for person in others]
-                means[settings] = statistics.mean(scores)
-            row = "  ".join(f"{rate:g}: {means[Settings(rate, clip)]:.1%}" for rate in LEARNING_RATES)
-            print(f"  clip {clip:10}  {row}", flush=True)
-        best = max(means, key=lambda settings: means[settings])
-        after = [adapted_accuracy(demo, method, best, seed) for seed in SEEDS]
-        spread = f"{min(after):.1%} to {max(after):.1%}"
-        print(f"  best: {best.learning_rate:g}, clip {best.clip}; the demo person: {spread} over seeds")
+            means = {rate: mean_accuracy(others, method, Settings(rate, clip)) for rate in LEARNING_RATES}
+            best = max(LEARNING_RATES, key=lambda rate: means[rate])
+            after = [adapted_accuracy(demo, method, Settings(best, clip), seed) for seed in SEEDS]
+            row = "  ".join(f"{rate:g}: {mean:.1%}" for rate, mean in means.items())
+            print(f"  clip {clip:10}  {row}  demo person at {best:g}: {min(after):.1%} to {max(after):.1%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,12 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from micrograft.passes.canonicalize import canonicalize
-from micrograft.passes.fold_batch_norm import fold_batch_norm
-from micrograft.passes.replace_head import replace_head
-from micrograft.statistics import measure
 
 from micrograft.boards import Board, find_board
 from micrograft.codegen.artifact import Artifact, Library
@@ -27,14 +23,17 @@ from micrograft.codegen.emit import check_name, emit
 from micrograft.codegen.weights import tables
 from micrograft.errors import MicrograftError
 from micrograft.frontends import import_model
-from micrograft.ir.graph import Graph, Phase, TrainStep
+from micrograft.ir.graph import Graph, Param, Phase, TrainStep
 from micrograft.ir.text import to_text
 from micrograft.ir.types import Array, DType
 from micrograft.ops import operator_of
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer, attach_optimizer
+from micrograft.passes.canonicalize import canonicalize
 from micrograft.passes.differentiate import attach_loss, differentiate
 from micrograft.passes.eliminate_transposes import eliminate_transposes
+from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.prune import prune
+from micrograft.passes.replace_head import replace_head
 from micrograft.peft.method import Method, Start, apply_methods
 from micrograft.planning.backpropagation import backpropagation_ram
 from micrograft.planning.memory import Ram, lay_out
@@ -42,6 +41,8 @@ from micrograft.planning.plan import Plan
 from micrograft.planning.planner import make_plan
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
 from micrograft.samples import Samples, check_inputs, check_targets
+from micrograft.spec import methods_text, optimizer_text
+from micrograft.statistics import measure
 from micrograft.toolchain.build import Firmware, build_firmware, build_library
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.host import HostLibrary
@@ -55,34 +56,26 @@ CALIBRATION_SAMPLES = 16
 """How many samples tell the scale of each layer's input, unless more are asked for."""
 
 Where = Literal["host", "emulator"]
-Progress = Callable[[int, int, float], None]
-"""Called after each step with (steps done, steps in all, loss)."""
+Progress = Callable[[str, int, int, float | None], None]
+"""Called after each step of long work with (what it is, steps done, steps in all, loss)."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a network is adapted.
 
-    methods: what is trained. clip: None for none, "default" for the global norm 1, or each tensor's own norm 1
-    where everything is trained, so that updates can run at once. accumulate: samples per update.
-    seed: of new parameters. name: prefix of all C names.
+    methods: what is trained. clip: each tensor's gradient by its own norm unless told otherwise, so that updates
+    run at once; None for none. accumulate: samples per update. seed: of new parameters. name: prefix of all C
+    names.
     """
 
     methods: tuple[Method, ...]
     optimizer: Optimizer = field(default_factory=SGD)
     loss: str = "cross_entropy"
-    clip: Clip | Literal["default"] | None = "default"
+    clip: Clip | None = field(default_factory=Clip)
     accumulate: int = 1
     seed: int = 0
     name: str = "model"
-
-    @property
-    def clipping(self) -> Clip | None:
-        """The clipping that is meant."""
-        if self.clip != "default":
-            return self.clip
-        whole = any(method.name == "full" for method in self.methods)
-        return Clip(1.0, "tensor" if whole else "global")
 
 
 def load(
@@ -114,7 +107,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
     adapted = prune(fold_batch_norm(adapted))
     adapted = replace(adapted, name=check_name(recipe.name))
     step = differentiate(attach_loss(adapted, recipe.loss))
-    step = attach_optimizer(step, recipe.optimizer, recipe.clipping, recipe.accumulate)
+    step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate)
     return _planned(adapted, step)
 
 
@@ -124,6 +117,33 @@ def freeze(graph: Graph, name: str = "model") -> Library:
     graph = prune(fold_batch_norm(replace(graph, name=check_name(name), params=frozen)))
     plan = make_plan(graph, [port.value for port in graph.outputs])
     return Library(graph, plan, lay_out((), (), [plan.arena]), _digest(graph))
+
+
+def with_parameters(library: Library, values: Mapping[str, Array]) -> Library:
+    """The same library, starting from other parameters.
+
+    values: by the user's names, in the user's layout; every trained parameter, and whatever frozen ones are to be
+    replaced. Raises MicrograftError where one is missing or has another shape.
+    """
+
+    def placed(param: Param) -> Param:
+        if param.source not in values:
+            if not param.trainable:
+                return param
+            raise MicrograftError(f"the adapter has no {param.source!r}; it belongs to another network or method")
+        given, shape = values[param.source], param.to_user(param.data).shape
+        if given.shape != shape:
+            raise MicrograftError(f"the adapter's {param.source!r} has shape {given.shape}, not {shape}")
+        return replace(param, data=param.from_user(given.astype(np.float32)))
+
+    graph = replace(library.graph, params=tuple(map(placed, library.graph.params)))
+    initial = {param.name: param.data for param in graph.params}
+    slots = tuple(replace(slot, initial=initial[slot.value.name]) for slot in library.memory.parameters)
+    memory = replace(library.memory, parameters=slots)
+    step = library.step
+    if step is not None:
+        step = replace(step, graph=replace(step.graph, params=tuple(map(placed, step.graph.params))))
+    return replace(library, graph=graph, step=step, memory=memory, digest=_digest(graph))
 
 
 def plan(library: Library, recipe: Recipe, board: Board) -> Bill:
@@ -136,8 +156,8 @@ def plan(library: Library, recipe: Recipe, board: Board) -> Bill:
     return Bill(
         network=library.name,
         board=board.name,
-        method="+".join(method.name for method in recipe.methods),
-        optimizer=recipe.optimizer.name,
+        method=methods_text(recipe.methods),
+        optimizer=optimizer_text(recipe.optimizer),
         ram=Ram(memory.arena, memory.state_bytes, memory.optimizer_bytes, stack, library.runtime_bytes),
         ram_available=board.ram.size,
         flash=Flash(firmware.flash - table_bytes, table_bytes),
@@ -183,6 +203,11 @@ def emulated(library: Library, board: Board) -> Iterator[Runner]:
         yield Runner(artifact, Emulator(firmware))
 
 
+def running(library: Library, board: Board | None) -> AbstractContextManager[Runner]:
+    """The library on an emulated board, or on this computer where there is none."""
+    return host(library) if board is None else emulated(library, board)
+
+
 def train(
     runner: Runner,
     samples: Samples,
@@ -201,7 +226,7 @@ def train(
     """
     assert samples.y is not None
     judged = test if test is not None else samples
-    before = _judge(runner, judged)
+    before = _judge(runner, judged, "judging before", progress)
     instructions, ram = _measure(runner, samples)
     losses: list[float] = []
     total = epochs * len(samples)
@@ -215,10 +240,21 @@ def train(
                 fix = "lower the learning rate, or switch clipping on"
                 raise MicrograftError(f"the loss is {loss} at step {len(losses)}", where="training", fix=fix)
             if progress is not None:
-                progress(len(losses), total, loss)
-    after = _judge(runner, judged)
+                progress("training", len(losses), total, loss)
+    after = _judge(runner, judged, "judging after", progress)
     on = "emulator" if isinstance(runner.device, Emulator) else "host"
     return TrainRecord(bill, on, total, tuple(losses), before[0], after[0], before[1], after[1], instructions, ram)
+
+
+def predict(runner: Runner, x: Array, progress: Progress | None = None) -> Array:
+    """The network's answers to samples as `check_inputs` returns them: (n, *output shape without its batch)."""
+    answers = []
+    for sample in x:
+        answers.append(runner.predict(sample))
+        if progress is not None:
+            progress("predicting", len(answers), len(x), None)
+    every = np.stack(answers)
+    return every[:, 0] if every.ndim > 1 and every.shape[1] == 1 else every
 
 
 def check_samples(library: Library, samples: Samples, where: str = "") -> Samples:
@@ -308,19 +344,20 @@ def _peak(plan: Plan) -> tuple[Share, ...]:
     return tuple(sorted(found, key=lambda share: (-share.bytes, share.layer, share.purpose)))
 
 
-def _judge(runner: Runner, samples: Samples) -> tuple[float | None, float]:
+def _judge(runner: Runner, samples: Samples, what: str, progress: Progress | None) -> tuple[float | None, float]:
     """Accuracy (None without classes) and mean loss."""
     assert samples.y is not None
-    losses = [runner.evaluate(x, y) for x, y in zip(samples.x, samples.y, strict=True)]
-    target = runner.library.target
-    if target is None or target.value.dtype is not DType.INT32:
-        return None, float(np.mean(losses))
-    port = runner.library.output
-    hits = [
-        port.from_user(runner.predict(x)).argmax(axis=-1).ravel() == y.ravel()
-        for x, y in zip(samples.x, samples.y, strict=True)
-    ]
-    return float(np.mean(hits)), float(np.mean(losses))
+    target, port = runner.library.target, runner.library.output
+    has_classes = target is not None and target.value.dtype is DType.INT32
+    losses: list[float] = []
+    hits: list[Array] = []
+    for x, y in zip(samples.x, samples.y, strict=True):
+        losses.append(runner.evaluate(x, y))
+        if has_classes:
+            hits.append(port.from_user(runner.predict(x)).argmax(axis=-1).ravel() == y.ravel())
+        if progress is not None:
+            progress(what, len(losses), len(samples), losses[-1])
+    return float(np.mean(hits)) if has_classes else None, float(np.mean(losses))
 
 
 def _measure(runner: Runner, samples: Samples) -> tuple[int | None, Ram | None]:

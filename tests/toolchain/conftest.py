@@ -17,7 +17,15 @@ MATH = [
 ]
 KEPT = (
     *("toy_step", "toy_steps", "toy_sum", "write_to", "read_from", "jump_to", "recurse", "through_pointer"),
-    *("large_frame", "undefined_instruction", "reach_fault_handler", "every_push", "mg_soft_fma", "mg_soft_sqrt"),
+    *(
+        "large_frame",
+        "undefined_instruction",
+        "reach_fault_handler",
+        "every_push",
+        "far_jump",
+        "mg_soft_fma",
+        "mg_soft_sqrt",
+    ),
 )
 
 

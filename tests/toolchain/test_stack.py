@@ -53,6 +53,11 @@ def test_call_without_return_ends_a_path(board: str, build_toy: Callable[[str], 
     assert 0 < worst_case_stack(build_toy(board).elf, ["mg_start"])["mg_start"] < 64
 
 
+def test_far_jump_is_no_call(build_toy: Callable[[str], Firmware]) -> None:
+    """A bl to the middle of its own function, as in long functions on a Cortex-M0, is followed as a jump."""
+    assert worst_case_stack(build_toy("rp2040").elf, ["far_jump"]) == {"far_jump": 16}
+
+
 @pytest.mark.parametrize("board", ["nrf52840", "rp2040"])
 def test_recursion_is_refused(board: str, build_toy: Callable[[str], Firmware]) -> None:
     """A function that calls itself is named."""

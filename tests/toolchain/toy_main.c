@@ -7,6 +7,7 @@ static uint32_t (*volatile pointer)(void);
 
 uint32_t toy_steps(void);
 uint32_t every_push(void);
+uint32_t far_jump(void);
 int main(void);
 void write_to(uint32_t address);
 uint32_t read_from(uint32_t address);
@@ -88,6 +89,19 @@ __attribute__((naked)) uint32_t every_push(void) {
         "ldr r4, [sp], #8\n"
 #endif
         "add sp, sp, #32\n"
+        "pop {r4, pc}\n");
+}
+
+/* Inside a function longer than a branch reaches, a Cortex-M0 jumps with bl; lr was saved before. */
+__attribute__((naked)) uint32_t far_jump(void) {
+    __asm__ volatile(
+        "push {r4, lr}\n"
+        "bl 1f\n"
+        ".space 4096\n"
+        "1:\n"
+        "sub sp, #8\n"
+        "str r4, [sp]\n"
+        "add sp, #8\n"
         "pop {r4, pc}\n");
 }
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from micrograft.errors import MicrograftError
 
 SAMPLE_RATE = 50  # samples per second
-WINDOW = 150  # samples: 3 seconds, one repetition of most exercises
+WINDOW = 150  # samples: 3 seconds; the slowest of the repetitions take 2.6
 STRIDE = 75  # samples from one window's start to the next's: 1.5 seconds
 LEARNING_TIME = 12 * SAMPLE_RATE  # samples: of each recording, what a new person's network learns from
 

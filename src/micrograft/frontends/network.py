@@ -106,10 +106,11 @@ class Network:
 
 def unsupported(kind: str, origin: str, known: Sequence[str]) -> MicrograftError:
     """The refusal of an operator that we do not have; known: the frontend's own names of those we have."""
+    public = (name for name in known if not name.startswith("_"))
     return MicrograftError(
         f"the operator {kind} is not supported",
         where=f"layer {origin!r}",
-        fix=f"micrograft has {', '.join(sorted(known, key=str.lower))}",
+        fix=f"micrograft has {', '.join(sorted(public, key=str.lower))}",
     )
 
 

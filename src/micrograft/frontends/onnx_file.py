@@ -61,7 +61,7 @@ def _check_opset(model: Any, where: str) -> None:
 
 
 def input_shapes(model: Any, given: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Name to static shape of every input that is not an initializer; `given` fills in for what the file leaves open."""
+    """Name to static shape of every input that is not an initializer; `given` fills in what the file leaves open."""
     stored = {each.name for each in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in stored]
     names = [each.name for each in inputs]

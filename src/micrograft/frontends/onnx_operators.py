@@ -121,9 +121,7 @@ def _kernel(call: Call) -> Shape:
 @_handles("MaxPool")
 def _max_pool(call: Call) -> Tensor:
     ceil = bool(call.integer("ceil_mode", 0))
-    return channels_first.max_pool(
-        call.network, call.x, _windows(call, _kernel(call)), ceil=ceil, origin=call.origin
-    )
+    return channels_first.max_pool(call.network, call.x, _windows(call, _kernel(call)), ceil=ceil, origin=call.origin)
 
 
 @_handles("AveragePool")

@@ -220,9 +220,7 @@ def _bound(schema: Any, node: Any) -> dict[str, Any]:
     bound = {}
     for index, argument in enumerate(schema.arguments):
         default = argument.default_value if argument.has_default_value() else None
-        bound[argument.name] = (
-            node.args[index] if index < len(node.args) else node.kwargs.get(argument.name, default)
-        )
+        bound[argument.name] = node.args[index] if index < len(node.args) else node.kwargs.get(argument.name, default)
     return bound
 
 

@@ -21,6 +21,7 @@ from micrograft.ops.operator import (
     KernelRule,
     Operator,
     Sample,
+    ShapeError,
     Types,
     no_macs,
     require,
@@ -46,8 +47,7 @@ def _infer(attrs: Attrs, types: Types) -> Types:
     a, b = types
     shape = broadcast_shape(a.shape, b.shape)
     if shape is None or a.dtype is not b.dtype:
-        require(False, f"{a} and {b} do not go together")
-        return ()
+        raise ShapeError(f"{a} and {b} do not go together")
     require(len(shape) <= MAX_RANK, f"{shape} has more than {MAX_RANK} axes")
     return (TensorType(shape, a.dtype),)
 
@@ -151,8 +151,7 @@ class SumToAttrs(Attrs):
 def _infer_sum(attrs: SumToAttrs, types: Types) -> Types:
     shape = broadcast_shape(*(type_.shape for type_ in types))
     if shape is None or broadcast_shape(shape, attrs.shape) != shape:
-        require(False, f"{attrs.shape} does not stretch to {shape}")
-        return ()
+        raise ShapeError(f"{attrs.shape} does not stretch to {shape}")
     require(len(shape) <= MAX_RANK, f"{shape} has more than {MAX_RANK} axes")
     return (TensorType(attrs.shape, types[0].dtype),)
 

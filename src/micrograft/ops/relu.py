@@ -69,6 +69,7 @@ RELU = Operator(
     kernels={DType.FLOAT32: _kernel("mg_relu_float32")},
     gradient=_gradient,
     inplace=((0, 0),),
+    elementwise=True,
 )
 
 RELU6 = Operator(
@@ -81,6 +82,7 @@ RELU6 = Operator(
     kernels={DType.FLOAT32: _kernel("mg_relu6_float32")},
     gradient=_gradient,
     inplace=((0, 0),),
+    elementwise=True,
 )
 
 

@@ -62,7 +62,7 @@ def _smooth(name: str, kernel: str, evaluate: Callable[[Array], Array]) -> Opera
 
 
 SIGMOID = _smooth("sigmoid", "mg_sigmoid_float32", logistic)
-TANH = _smooth("tanh", "mg_tanh_elements_float32", np.tanh)
+TANH = _smooth("tanh", "mg_tanh_float32", np.tanh)
 
 
 def infer_from_output(attrs: Attrs, types: Types) -> Types:

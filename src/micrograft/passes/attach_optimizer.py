@@ -89,12 +89,12 @@ OPTIMIZERS: tuple[type[SGD] | type[Adam], ...] = (SGD, Adam, AdamW)
 class Clip:
     """Gradient clipping: a gradient longer than `norm` is scaled down to it.
 
-    scope "global": all gradients as one vector, as `torch.nn.utils.clip_grad_norm_`; they must all be alive at
-    once. scope "tensor": each parameter's gradient by its own norm, which lets each update run at once.
+    scope "tensor": each parameter's gradient by its own norm, which lets each update run at once. scope "global":
+    all gradients as one vector, as `torch.nn.utils.clip_grad_norm_`; they must all be alive at once.
     """
 
     norm: float = 1.0
-    scope: Literal["global", "tensor"] = "global"
+    scope: Literal["tensor", "global"] = "tensor"
 
 
 def attach_optimizer(step: TrainStep, optimizer: Optimizer, clip: Clip | None = None, accumulate: int = 1) -> TrainStep:

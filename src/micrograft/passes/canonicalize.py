@@ -9,7 +9,8 @@ from micrograft.passes.fuse_bias import fuse_bias
 from micrograft.passes.permute_columns import permute_columns
 from micrograft.passes.prune import prune
 
-_STEPS = (eliminate_transposes, permute_columns, absorb_layouts, fuse_bias, absorb_layouts, prune)
+_STEPS = (eliminate_transposes, permute_columns, prune, absorb_layouts, fuse_bias, absorb_layouts, prune)
+"""A reader that is dead would keep a parameter from being laid out anew, so these go first."""
 
 
 def canonicalize(graph: Graph) -> Graph:

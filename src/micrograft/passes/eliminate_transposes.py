@@ -64,7 +64,7 @@ class _Elimination:
         self._builder = Builder(value.name for value in graph.values)
         self._views: dict[str, _View] = {}
         self._made: dict[tuple[str, Permutation], Value] = {}
-        self._reshaped: dict[str, Value] = {}  # a reshape's output to what it was before
+        self._before_reshape: dict[str, Value] = {}  # a reshape's output to its input
 
     def run(self) -> Graph:
         inputs = tuple(self._input(port) for port in self._graph.inputs)
@@ -128,37 +128,41 @@ class _Elimination:
                 attrs = TransposeAttrs(view.permutation)
                 self._made[key] = self._builder.add("transpose", (view.value,), attrs, origin=origin, name=name)
             else:
-                self._made[key] = self._reshaped_to(view.value, view.shape, f"{view.value.name}_reshaped")
+                self._made[key] = self._reshaped(
+                    view.value, view.shape, self._builder.unique(f"{view.value.name}_reshaped")
+                )
         return self._made[key]
 
     def _origin(self, value: Value) -> str:
-        return next((node.origin for node in reversed(self._builder.nodes) if value in node.outputs), "")
+        """The layer that `value` comes from, or its own name where it is a parameter or an input."""
+        return next((node.origin for node in reversed(self._builder.nodes) if value in node.outputs), value.name)
 
-    def _reshaped_to(self, value: Value, shape: Shape, name: str) -> Value:
-        """`value` under another shape, without a reshape of a reshape."""
-        value = self._reshaped.get(value.name, value)
+    def _reshaped(self, value: Value, shape: Shape, name: str, origin: str = "") -> Value:
+        """`value` under another shape and this name, without a reshape of a reshape."""
+        value = self._before_reshape.get(value.name, value)
         if value.shape == shape:
             return value
-        origin = self._origin(value)
-        result = self._builder.add("reshape", (value,), ReshapeAttrs(shape), origin=origin, name=name)
-        self._reshaped[result.name] = value
+        result = Value(name, TensorType(shape, value.dtype))
+        origin = origin or self._origin(value)
+        self._builder.define(result, "reshape", (value,), ReshapeAttrs(shape), origin=origin)
+        self._before_reshape[name] = value
         return result
 
     def _reshape(self, node: Node, view: _View, shape: Shape) -> _View:
         """What a reshape gives; it slips under a view whose axes it keeps, but for those of length one."""
         name = node.outputs[0].name
         if not view.moves_elements:
-            value = self._reshaped_to(view.value, shape, f"{name}_value")
+            value = self._reshaped(view.value, shape, name, node.origin)
             return _View(value, identity(len(shape)))
         kept = [axis for axis in view.permutation if view.value.shape[axis] != 1]
         long = [axis for axis, size in enumerate(shape) if size != 1]
         if [view.value.shape[axis] for axis in kept] != [shape[axis] for axis in long]:
-            value = self._reshaped_to(self._make(view), shape, f"{name}_value")
+            value = self._reshaped(self._make(view), shape, name, node.origin)
             return _View(value, identity(len(shape)))
         # Axes of length one stay where they are; the others stand in the order that they have in view.value.
         inner = iter(sorted(long, key=lambda axis: kept[long.index(axis)]))
         order = tuple(next(inner) if size != 1 else axis for axis, size in enumerate(shape))
-        value = self._reshaped_to(view.value, _permuted(shape, order), f"{name}_value")
+        value = self._reshaped(view.value, _permuted(shape, order), name)
         return _View(value, _inverse(order))
 
     def _sink(self, node: Node, views: Sequence[_View]) -> None:
@@ -182,7 +186,7 @@ class _Elimination:
             return self._make(view)
         if len(view.permutation) < rank:
             shape = (*(1 for _ in range(rank - len(view.permutation))), *view.shape)
-            widened = self._reshaped_to(self._make(view), shape, f"{view.value.name}_widened")
+            widened = self._reshaped(self._make(view), shape, self._builder.unique(f"{view.value.name}_widened"))
             view = _View(widened, identity(rank))
         return self._make(view.transposed(_inverse(permutation)))
 

@@ -121,7 +121,7 @@ class Emulator:
         try:
             yield probe
         finally:
-            detach(self._engine, handles)
+            detach(self._engine, handles, self.symbols["mg_idle"].address)
         if self.board.core == "cortex_m0plus" and probe.misaligned is not None:
             raise MicrograftError(f"misaligned access at {probe.misaligned:#010x}", where=self.board.name)
 

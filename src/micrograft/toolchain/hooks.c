@@ -13,7 +13,14 @@ typedef struct {
     uint64_t watch_lowest;           /* found: its lowest byte touched, */
     uint64_t watch_behind;           /* and the first one behind the highest byte touched */
     uint64_t misaligned;             /* found: the first access at an address not a multiple of its size */
+    uint64_t read_register;          /* given: the engine's uc_reg_read and uc_reg_write */
+    uint64_t write_register;
 } probe_t;
+
+typedef int (*register_access_t)(void *engine, int number, void *value);
+
+enum { REGISTER_CPSR = 3 }; /* UC_ARM_REG_CPSR */
+#define IF_THEN_STATE UINT32_C(0x0600FC00)
 
 void mg_hook_instruction(void *engine, uint64_t address, uint32_t size, void *user);
 void mg_hook_memory(void *engine, int type, uint64_t address, int size, int64_t value, void *user);
@@ -25,10 +32,21 @@ void mg_hook_instruction(void *engine, uint64_t address, uint32_t size, void *us
     ((probe_t *)user)->instructions++;
 }
 
+/* A memory hook leaves unicorn 2.1.4 in the If-Then state of the instruction that it interrupted, and the next
+ * block of code then runs conditionally. Translated code keeps that state itself: outside it must be clear. */
+static void leave_if_then_state(const probe_t *probe, void *engine) {
+    uint32_t status = 0;
+    ((register_access_t)(uintptr_t)probe->read_register)(engine, REGISTER_CPSR, &status);
+    if (status & IF_THEN_STATE) {
+        status &= ~IF_THEN_STATE;
+        ((register_access_t)(uintptr_t)probe->write_register)(engine, REGISTER_CPSR, &status);
+    }
+}
+
 void mg_hook_memory(void *engine, int type, uint64_t address, int size, int64_t value, void *user) {
     probe_t *probe = user;
     const uint64_t behind = address + (uint64_t)size;
-    (void)engine;
+    leave_if_then_state(probe, engine);
     (void)type;
     (void)value;
     if (address >= probe->stack_start && address < probe->stack_end && address < probe->stack_lowest) {

@@ -34,6 +34,8 @@ class Counters(ctypes.Structure):
             "watch_lowest",
             "watch_behind",
             "misaligned",
+            "read_register",
+            "write_register",
         )
     )
 
@@ -54,6 +56,8 @@ class Probe:
             watch_start=watch.start,
             watch_end=watch.stop,
             watch_lowest=_NOT_REACHED,
+            read_register=ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p).value,
+            write_register=ctypes.cast(uclib.uc_reg_write, ctypes.c_void_p).value,
         )
 
     @property
@@ -99,10 +103,11 @@ class Probe:
         return handles
 
 
-def detach(engine: Any, handles: list[int]) -> None:
-    """Removes hooks; the engine then runs as fast as before."""
+def detach(engine: Any, handles: list[int], idle: int) -> None:
+    """Removes hooks; the engine then runs as fast as before. At `idle` lies code where it stops at once."""
     for handle in handles:
         uclib.uc_hook_del(engine._uch, ctypes.c_size_t(handle))
+    engine.emu_start(idle | 1, 0)  # unicorn drops removed hooks at its next start, and no sooner
     _forget_translations(engine)
 
 

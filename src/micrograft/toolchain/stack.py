@@ -97,7 +97,7 @@ class _Function:
 
     def __init__(self, image: _Image, address: int, name: str) -> None:
         if address not in image.functions:
-            raise MicrograftError(f"it is called at {name} but has no symbol", where="a function")
+            raise MicrograftError(f"code at {name} is called but belongs to no function", where="stack analysis")
         self.image = image
         self.address = address
         self.end = image.functions[address][1]
@@ -138,7 +138,10 @@ class _Function:
         if kind in ("cbz", "cbnz"):
             return [(following, depth), (instruction.operands[1].imm, depth)]
         if kind in ("bl", "blx"):
-            self._call(self._target(instruction), depth)
+            target = self._target(instruction)
+            if self.address < target < self.end:  # a far jump: b reaches no further than 2 KB on a Cortex-M0
+                return [(target, depth)]
+            self._call(target, depth)
             # The compiler puts nothing, or data, behind the call of a function that never returns.
             return [(following, depth)] if following in self.instructions else []
         if instruction.id == arm.ARM_INS_B:

@@ -13,7 +13,7 @@ void mg_sigmoid_float32(const mg_elements_params *params, const float *x, float 
 void mg_sigmoid_gradient_float32(const mg_elements_params *params, const float *dy, const float *y, float *dx);
 
 /* y = tanh(x). y may be x. */
-void mg_tanh_elements_float32(const mg_elements_params *params, const float *x, float *y);
+void mg_tanh_float32(const mg_elements_params *params, const float *x, float *y);
 
 /* dx = dy * (1 - y^2). dx may be dy or y. */
 void mg_tanh_gradient_float32(const mg_elements_params *params, const float *dy, const float *y, float *dx);

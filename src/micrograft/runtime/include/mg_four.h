@@ -94,27 +94,43 @@ typedef struct {
     mg_four first, second;
 } mg_eight;
 
-/* mg_four_dot of two x at once, so that each element of the rows is loaded once. */
-static inline mg_eight mg_eight_dot(const float *x, const float *next, const float *rows, int32_t row, int32_t length,
-                                    mg_eight sum) {
-    for (; length >= 2; length -= 2, x += 2, next += 2, rows += 2) {
-        const mg_four even = mg_four_column(rows, row, 0);
-        const mg_four odd = mg_four_column(rows, row, 1);
-        sum.first = mg_four_scale_add(x[1], odd, mg_four_scale_add(x[0], even, sum.first));
-        sum.second = mg_four_scale_add(next[1], odd, mg_four_scale_add(next[0], even, sum.second));
-    }
-    if (length > 0) {
-        const mg_four last = mg_four_column(rows, row, 0);
-        sum.first = mg_four_scale_add(*x, last, sum.first);
-        sum.second = mg_four_scale_add(*next, last, sum.second);
-    }
+/* factor * value + sum, each of the eight rounded once. */
+static inline mg_eight mg_eight_scale_add(float factor, const float *value, mg_eight sum) {
+    sum.first = mg_four_scale_add(factor, mg_four_load(value), sum.first);
+    sum.second = mg_four_scale_add(factor, mg_four_load(value + 4), sum.second);
     return sum;
 }
 
-/* left * right + sum over eight neighbours. */
-static inline mg_eight mg_eight_multiply_add(const float *left, const float *right, mg_eight sum) {
-    sum.first = mg_four_multiply_add(mg_four_load(left), mg_four_load(right), sum.first);
-    sum.second = mg_four_multiply_add(mg_four_load(left + 4), mg_four_load(right + 4), sum.second);
+/* mg_four_combine for eight neighbours, so that each factor is loaded half as often. */
+static inline mg_eight mg_eight_combine(const float *factors, const float *eights, int32_t step, int32_t count,
+                                        mg_eight sum) {
+    for (; count >= 2; count -= 2, factors += 2, eights += step) {
+        sum = mg_eight_scale_add(factors[0], eights, sum);
+        eights += step;
+        sum = mg_eight_scale_add(factors[1], eights, sum);
+    }
+    return count > 0 ? mg_eight_scale_add(*factors, eights, sum) : sum;
+}
+
+/* One element of two x, times one column of four rows. */
+static inline mg_eight mg_eight_step(float x, float next, mg_four column, mg_eight sum) {
+    sum.first = mg_four_scale_add(x, column, sum.first);
+    sum.second = mg_four_scale_add(next, column, sum.second);
+    return sum;
+}
+
+/* mg_four_dot of two x at once, so that each element of the rows is loaded once. */
+static inline mg_eight mg_eight_dot(const float *x, const float *next, const float *rows, int32_t row, int32_t length,
+                                    mg_eight sum) {
+    for (; length >= 4; length -= 4, x += 4, next += 4, rows += 4) {
+        sum = mg_eight_step(x[0], next[0], mg_four_column(rows, row, 0), sum);
+        sum = mg_eight_step(x[1], next[1], mg_four_column(rows, row, 1), sum);
+        sum = mg_eight_step(x[2], next[2], mg_four_column(rows, row, 2), sum);
+        sum = mg_eight_step(x[3], next[3], mg_four_column(rows, row, 3), sum);
+    }
+    for (; length > 0; --length) {
+        sum = mg_eight_step(*x++, *next++, mg_four_column(rows++, row, 0), sum);
+    }
     return sum;
 }
 

@@ -19,7 +19,8 @@ typedef struct {
 } mg_average_pool_params;
 
 /* y: (out height, out width, channels) = the largest of each window of x. index, if not null and shaped as y, gets
- * the winner's number in the window (row of taps by row of taps). The first of equals wins; padding never does. */
+ * the winner's number in the window (row of taps by row of taps). The first of equals wins,
+ * and the first NaN over all; padding never does. */
 void mg_max_pool_float32(const mg_max_pool_params *params, const float *x, float *y, void *index);
 
 /* dx, shaped as x: each element of dy is added where its winner stood. */

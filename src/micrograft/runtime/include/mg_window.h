@@ -17,62 +17,62 @@ typedef struct {
 /* Two coordinates that move together along an axis, `count` times. */
 typedef struct {
     int32_t count;
-    int32_t first, step; /* of what is walked along */
-    int32_t other, other_step; /* of what is met there */
-} mg_walk;
+    int32_t first, step; /* of one side */
+    int32_t other, other_step; /* of the other */
+} mg_overlap;
+
+/* Of `steps` steps from place `start` by `step`, those on the input; met: these places. */
+static inline mg_overlap mg_overlap_inside(const mg_axis *axis, int32_t start, int32_t step, int32_t steps) {
+    const int32_t room = axis->input - start;
+    mg_overlap overlap = {0, 0, 1, 0, step};
+    if (room > 0) {
+        const int32_t first = start < 0 ? (step - 1 - start) / step : 0;
+        const int32_t end = (room + step - 1) / step;
+        const int32_t count = (end < steps ? end : steps) - first;
+        if (count > 0) {
+            overlap.count = count;
+            overlap.first = first;
+            overlap.other = start + first * step;
+        }
+    }
+    return overlap;
+}
 
 /* Along the taps of the window at `position` that lie on the input; met: the places under them. */
-static inline mg_walk mg_taps_at(const mg_axis *axis, int32_t position) {
-    const int32_t dilation = axis->dilation;
-    const int32_t start = position * axis->stride - axis->padding;
-    const int32_t room = axis->input - start;
-    mg_walk walk = {0, 0, 1, start, dilation};
-    if (room > 0) {
-        const int32_t end = (room + dilation - 1) / dilation;
-        walk.first = start < 0 ? (dilation - 1 - start) / dilation : 0;
-        walk.count = (end < axis->kernel ? end : axis->kernel) - walk.first;
-        walk.other += walk.first * dilation;
-    }
-    return walk;
+static inline mg_overlap mg_taps_at(const mg_axis *axis, int32_t position) {
+    return mg_overlap_inside(axis, position * axis->stride - axis->padding, axis->dilation, axis->kernel);
 }
 
 /* Along the positions whose tap `tap` lies on the input; met: the places under it. */
-static inline mg_walk mg_positions_of(const mg_axis *axis, int32_t tap) {
-    const int32_t stride = axis->stride;
-    const int32_t start = tap * axis->dilation - axis->padding;
-    const int32_t room = axis->input - start;
-    mg_walk walk = {0, 0, 1, start, stride};
-    if (room > 0) {
-        const int32_t end = (room + stride - 1) / stride;
-        walk.first = start < 0 ? (stride - 1 - start) / stride : 0;
-        walk.count = (end < axis->output ? end : axis->output) - walk.first;
-        walk.other += walk.first * stride;
-    }
-    return walk;
+static inline mg_overlap mg_positions_of(const mg_axis *axis, int32_t tap) {
+    return mg_overlap_inside(axis, tap * axis->dilation - axis->padding, axis->stride, axis->output);
 }
 
 /* Along the taps that some position lays on `place`; met: these positions. */
-static inline mg_walk mg_taps_on(const mg_axis *axis, int32_t place) {
+static inline mg_overlap mg_taps_on(const mg_axis *axis, int32_t place) {
     const int32_t stride = axis->stride;
     const int32_t dilation = axis->dilation;
     const int32_t last = (axis->output - 1) * stride; /* start of the last window, seen from the first */
     int32_t from = place + axis->padding;             /* start of the window whose tap `tap` lies on place */
     int32_t tap = 0;
-    mg_walk walk = {0, 0, 1, 0, 0};
+    mg_overlap overlap = {0, 0, 1, 0, 0};
     while (tap < axis->kernel && (from > last || (from >= 0 && from % stride != 0))) {
         from -= dilation;
         ++tap;
     }
-    walk.first = tap;
-    walk.other = from / stride;
-    while ((walk.step * dilation) % stride != 0) {
-        ++walk.step;
+    if (tap == axis->kernel || from < 0) {
+        return overlap;
     }
-    walk.other_step = -(walk.step * dilation) / stride;
-    for (; tap < axis->kernel && from >= 0; tap += walk.step, from -= walk.step * dilation) {
-        ++walk.count;
+    overlap.first = tap;
+    overlap.other = from / stride;
+    while ((overlap.step * dilation) % stride != 0) {
+        ++overlap.step;
     }
-    return walk;
+    overlap.other_step = -(overlap.step * dilation) / stride;
+    for (; tap < axis->kernel && from >= 0; tap += overlap.step, from -= overlap.step * dilation) {
+        ++overlap.count;
+    }
+    return overlap;
 }
 
 #endif

@@ -4,9 +4,9 @@ void mg_average_pool_float32(const mg_average_pool_params *params, const float *
     const int32_t channels = params->channels;
     const int32_t x_row = params->width.input * channels;
     for (int32_t position = 0; position < params->height.output; ++position) {
-        const mg_walk down = mg_taps_at(&params->height, position);
+        const mg_overlap down = mg_taps_at(&params->height, position);
         for (int32_t column = 0; column < params->width.output; ++column) {
-            const mg_walk along = mg_taps_at(&params->width, column);
+            const mg_overlap along = mg_taps_at(&params->width, column);
             const float *seen = x + down.other * x_row + along.other * channels;
             const int32_t count =
                 params->count_padding ? params->height.kernel * params->width.kernel : down.count * along.count;

@@ -8,9 +8,9 @@ void mg_average_pool_gradient_float32(const mg_average_pool_params *params, cons
         dx[i] = 0.0f;
     }
     for (int32_t position = 0; position < params->height.output; ++position) {
-        const mg_walk down = mg_taps_at(&params->height, position);
+        const mg_overlap down = mg_taps_at(&params->height, position);
         for (int32_t column = 0; column < params->width.output; ++column, dy += channels) {
-            const mg_walk along = mg_taps_at(&params->width, column);
+            const mg_overlap along = mg_taps_at(&params->width, column);
             float *row = dx + down.other * x_row + along.other * channels;
             const int32_t count =
                 params->count_padding ? params->height.kernel * params->width.kernel : down.count * along.count;

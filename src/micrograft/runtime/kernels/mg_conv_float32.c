@@ -53,7 +53,8 @@ static mg_eight two_positions(const sight *s, const float *weight, mg_four start
 }
 
 /* All outputs of one group, at one position or at two. */
-static void one_group(const sight *s, const float *weight, const float *bias, int32_t outputs, float *y, float *y_next) {
+static void one_group(const sight *s, const float *weight, const float *bias, int32_t outputs, float *y,
+                      float *y_next) {
     int32_t output = 0;
     for (; output + 4 <= outputs; output += 4, weight += 4 * s->weight_output) {
         const mg_four start = bias ? mg_four_load(bias + output) : mg_four_zero();
@@ -90,11 +91,11 @@ void mg_conv_float32(const mg_conv_params *params, const float *x, const float *
     s.weight_run = taken;
     s.weight_output = params->height.kernel * width->kernel * taken;
     for (int32_t row = 0; row < params->height.output; ++row) {
-        const mg_walk down = mg_taps_at(&params->height, row);
+        const mg_overlap down = mg_taps_at(&params->height, row);
         s.rows = down.count;
         for (int32_t column = 0, positions; column < width->output; column += positions) {
-            const mg_walk along = mg_taps_at(width, column);
-            const mg_walk ahead = mg_taps_at(width, column + 1);
+            const mg_overlap along = mg_taps_at(width, column);
+            const mg_overlap ahead = mg_taps_at(width, column + 1);
             const int same = ahead.first == along.first && ahead.count == along.count;
             const float *w = weight + (down.first * width->kernel + along.first) * taken;
             positions = same && column + 1 < width->output ? 2 : 1;

@@ -8,13 +8,13 @@ void mg_conv_weight_gradient_float32(const mg_conv_params *params, const float *
     const int32_t outputs = params->out_channels / params->groups;
     const int32_t taps = params->height.kernel * width->kernel;
     mg_meeting m;
-    m.x_column = width->stride * params->in_channels;
-    m.x_row = params->height.stride * width->input * params->in_channels;
-    m.dy_column = params->out_channels;
-    m.dy_row = width->output * params->out_channels;
+    m.left_column = width->stride * params->in_channels;
+    m.left_row = params->height.stride * width->input * params->in_channels;
+    m.right_column = params->out_channels;
+    m.right_row = width->output * params->out_channels;
     for (int32_t tap = 0; tap < taps; ++tap, dw += taken) {
-        const mg_walk down = mg_positions_of(&params->height, tap / width->kernel);
-        const mg_walk along = mg_positions_of(width, tap % width->kernel);
+        const mg_overlap down = mg_positions_of(&params->height, tap / width->kernel);
+        const mg_overlap along = mg_positions_of(width, tap % width->kernel);
         const float *met = x + (down.other * width->input + along.other) * params->in_channels;
         const float *gradient = dy + (down.first * width->output + along.first) * params->out_channels;
         float *to = dw;

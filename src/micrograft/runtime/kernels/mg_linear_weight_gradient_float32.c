@@ -6,8 +6,8 @@ void mg_linear_weight_gradient_float32(const mg_linear_params *params, const flo
     mg_meeting m;
     m.rows = 1;
     m.columns = params->rows;
-    m.x_row = m.dy_row = 0;
-    m.x_column = params->inputs;
-    m.dy_column = params->outputs;
+    m.left_row = m.right_row = 0;
+    m.left_column = params->inputs;
+    m.right_column = params->outputs;
     mg_products(&m, x, dy, params->outputs, params->inputs, params->inputs, dw);
 }

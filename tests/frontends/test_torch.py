@@ -1,0 +1,165 @@
+"""PyTorch modules and `.pt2` archives come in with the user's names and compute what PyTorch computes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.frontends.torch_networks import CASES, Case, Residual, Tied, Twice, assert_same, expected, samples, trained
+from torch import nn
+
+from micrograft.errors import MicrograftError
+from micrograft.frontends import import_model
+from micrograft.frontends.torch import import_torch
+from micrograft.ops import check
+from micrograft.passes.canonicalize import canonicalize
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_agrees_with_pytorch(case: Case) -> None:
+    """An imported module computes PyTorch's outputs, before and after it is brought to its canonical form."""
+    module, inputs = trained(case), samples(case)
+    outputs = expected(module, inputs)
+    graph = check(import_torch(module, inputs))
+    assert_same(graph, inputs, outputs)
+    graph = canonicalize(graph)
+    assert_same(graph, inputs, outputs)
+    assert [node.op for node in graph.nodes].count("transpose") == case.transposes
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_parameters_are_the_users(case: Case) -> None:
+    """Each parameter carries the user's name and gives back the user's tensor, element for element."""
+    module = trained(case)
+    graph = canonicalize(import_torch(module, samples(case)))
+    state = module.state_dict()
+    learnable = {name for name, _ in module.named_parameters()}
+    for param in graph.params:
+        assert param.learnable == (param.source in learnable)
+        np.testing.assert_array_equal(param.from_user(param.to_user(param.data)), param.data)
+        if param.source in state:
+            np.testing.assert_array_equal(param.to_user(param.data), state[param.source].numpy())
+    assert learnable <= {param.source for param in graph.params}
+
+
+def test_layers_keep_their_paths() -> None:
+    """A layer is called by the path of its module; a function outside of one by PyTorch's own name of it."""
+    graph = canonicalize(import_torch(Residual().eval(), torch.zeros(1, 3, 8, 8)))
+    origins = [node.origin for node in graph.nodes]
+    assert origins[:6] == ["stem", "bn", "relu", "a.0", "a.1", "a.2"]
+    assert origins[-1] == "fc"
+
+
+def test_shared_weight_is_one_parameter() -> None:
+    """A weight that several layers use is one parameter, under its first name."""
+    graph = canonicalize(import_torch(Twice().eval(), torch.zeros(1, 6)))
+    assert [param.source for param in graph.params] == ["a.weight", "a.bias", "b.bias"]
+    graph = canonicalize(import_torch(Tied().eval(), torch.zeros(1, 10)))
+    assert [param.source for param in graph.params if param.learnable] == ["encoder.weight", "encoder.bias"]
+
+
+def test_in_place_layers_change_what_others_read() -> None:
+    """What an in-place layer overwrites is seen overwritten by everyone who reads it later."""
+
+    class InPlace(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x * 2
+            y.view(-1).relu_()
+            return y + x
+
+    inputs = [np.array([[-1.0, 2.0]], np.float32)]
+    assert_same(import_torch(InPlace(), inputs), inputs, [np.array([[-1.0, 6.0]], np.float32)])
+
+
+def test_training_mode_is_left_alone() -> None:
+    """Import looks at the module in evaluation mode and puts every part's mode back."""
+    module = Residual()
+    module.bn.eval()
+    import_torch(module, torch.zeros(1, 3, 8, 8))
+    assert module.training and not module.bn.training and module.fc.training
+
+
+def test_pt2_round_trip(tmp_path: Path) -> None:
+    """A `.pt2` archive gives the same network as the module that it was written from."""
+    case = CASES[1]
+    module, inputs = trained(case), samples(case)
+    path = tmp_path / "residual.pt2"
+    torch.export.save(torch.export.export(module, tuple(map(torch.from_numpy, inputs))), path)
+    graph = import_model(path)
+    assert_same(graph, inputs, expected(module, inputs))
+    assert {param.source for param in graph.params if param.learnable} == {n for n, _ in module.named_parameters()}
+
+
+def test_decomposed_program() -> None:
+    """A program that was lowered to core ATen comes in too."""
+    case = CASES[2]
+    module, inputs = trained(case), samples(case)
+    program = torch.export.export(module, tuple(map(torch.from_numpy, inputs))).run_decompositions()
+    assert_same(canonicalize(import_torch(program)), inputs, expected(module, inputs))
+
+
+class _Function(nn.Module):
+    def __init__(self, function: object) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)  # type: ignore[operator]
+
+
+REFUSED = (
+    ("erf is not supported.*micrograft has", lambda: _Function(torch.erf), (1, 4)),
+    ("batch of 1", lambda: nn.Linear(4, 2), (2, 4)),
+    ("log-softmax is not supported.*cross-entropy", lambda: nn.LogSoftmax(1), (1, 4)),
+    ("clip to \\[-1, 1\\]", nn.Hardtanh, (1, 4)),
+    ("conv_transpose1d is not supported", lambda: nn.ConvTranspose1d(2, 2, 3), (1, 2, 8)),
+    ("windows of several sizes", lambda: nn.AdaptiveAvgPool2d(3), (1, 2, 8, 8)),
+    ("matrix product of", lambda: _Function(lambda x: x @ x), (1, 3, 3)),
+    ("division by something", lambda: _Function(lambda x: x / x.tanh()), (1, 3)),
+    ("conv3d is not supported", lambda: nn.Conv3d(1, 1, 1), (1, 1, 2, 2, 2)),
+    ("rounds its output size up", lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True), (1, 1, 6, 6)),
+    ("batch norm", lambda: nn.BatchNorm2d(2, track_running_stats=False), (1, 2, 4, 4)),
+    ("cannot export", lambda: _Function(lambda x: x if x.sum() > 0 else -x), (1, 2)),
+)
+
+
+@pytest.mark.parametrize(("message", "module", "shape"), REFUSED, ids=[case[0][:20] for case in REFUSED])
+def test_refusals(message: str, module: type[nn.Module], shape: tuple[int, ...]) -> None:
+    """What we do not have is refused in one sentence that says what it is."""
+    with pytest.raises(MicrograftError, match=message) as error:
+        import_torch(module(), torch.zeros(shape))
+    assert "\n" not in str(error.value)
+
+
+def test_dynamic_shapes_are_refused() -> None:
+    """A dynamic axis is refused with its input and number."""
+    dynamic = {"input": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(nn.Linear(4, 2), (torch.zeros(3, 4),), dynamic_shapes=dynamic)
+    with pytest.raises(MicrograftError, match="input 'input': its axis 0 is dynamic"):
+        import_torch(program)
+
+
+def test_a_missing_example_is_refused() -> None:
+    """A module alone has no shapes."""
+    with pytest.raises(MicrograftError, match="module Linear: it needs example inputs"):
+        import_torch(nn.Linear(4, 2))
+
+
+def test_wrong_archives_are_refused(tmp_path: Path) -> None:
+    """A file that ends in .pt2 and is none is refused."""
+    path = tmp_path / "model.pt2"
+    path.write_text("hello")
+    with pytest.raises(MicrograftError, match=r"not a torch\.export archive"):
+        import_model(path)
+
+
+def test_without_pytorch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where PyTorch is not installed, the refusal says what to install."""
+    path = tmp_path / "model.pt2"
+    path.write_text("hello")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MicrograftError, match=r"pip install 'micrograft\[torch\]'"):
+        import_model(path)
