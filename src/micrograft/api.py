@@ -305,13 +305,24 @@ def _digest(graph: Graph) -> bytes:
 
 
 def _link(artifact: Artifact, board: Board) -> tuple[Firmware, int]:
-    """The image for a board with exactly the stack that it can need, and that stack, in bytes."""
+    """The image for a board with exactly the stack that it can need, and that stack, in bytes.
+
+    Raises MicrograftError where it does not fit.
+    """
     files = [*artifact.sources, artifact.harness]
     out = artifact.directory / f"{artifact.library.name}.elf"
     keep = (*artifact.functions, *artifact.buffers)
     roomy = build_firmware(files, artifact.include_dirs, out, _roomy(board), stack=8192, keep=keep)
     depths = worst_case_stack(roomy.elf, artifact.functions)
     stack = -(-max(depths.values()) // 8) * 8  # the architecture keeps the stack aligned to 8
+    for memory, needed, there in (
+        ("RAM", roomy.ram - roomy.stack + stack, board.ram.size),
+        ("flash", roomy.flash, board.flash.size),
+    ):
+        if needed > there:
+            fix = "try a method that keeps less, such as head or lora:freeze_a=true, or a larger board"
+            problem = f"the library needs {needed:,} bytes of {memory}, and there are {there:,}"
+            raise MicrograftError(problem, where=board.name, fix=fix)
     firmware = build_firmware(files, artifact.include_dirs, out, board, stack=stack, keep=keep)
     return firmware, stack
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from micrograft import api
-from micrograft.adapter import Adapter, Origin, adapter_tensors, read_adapter, write_adapter
+from micrograft.adapter import Adapter, Origin, adapter_tensors, read_adapter, recipe_json, write_adapter
 from micrograft.api import Progress, Recipe, Where
 from micrograft.boards import Board, find_board
 from micrograft.codegen.artifact import Library
@@ -119,8 +120,6 @@ class PeftModel:
         learn = api.check_samples(library, Samples(x, y))
         test = api.check_samples(library, Samples(x_test, y_test), "test ") if x_test is not None else None
         bill = api.plan(library, recipe, place) if place is not None else None
-        if bill is not None and on == "emulator":
-            _require_fit(bill)
         with api.running(library, place if on == "emulator" else None) as runner:
             record = api.train(runner, learn, test=test, epochs=epochs, shuffle=shuffle, bill=bill, progress=progress)
             learned = api.with_parameters(library, runner.parameters())
@@ -151,6 +150,11 @@ class PeftModel:
         place = find_board(board) if board is not None else None
         with writing_folder(Path(folder), "library") as new:
             api.build(self.library, new, place)
+
+    @property
+    def recipe_json(self) -> dict[str, Any]:
+        """The recipe in the words of the command line."""
+        return recipe_json(self.recipe, self.origin)
 
     def _library(self, recipe: Recipe) -> Library:
         if self._planned is None or self._planned[0] != recipe:
@@ -193,15 +197,3 @@ def _place(on: Where, board: str | None) -> Board | None:
     if board is None and on == "host":
         return None
     return find_board(board or DEFAULT_BOARD)
-
-
-def _require_fit(bill: Bill) -> None:
-    """Raises MicrograftError where the bill is more than its board has."""
-    for what, needed, available in (
-        ("RAM", bill.ram.total, bill.ram_available),
-        ("flash", bill.flash.total, bill.flash_available),
-    ):
-        if needed > available:
-            fix = "try a method that keeps less, such as lora:freeze_a=true or head, or a larger board"
-            problem = f"training with {bill.method} needs {needed:,} bytes of {what}, and there are {available:,}"
-            raise MicrograftError(problem, where=bill.board, fix=fix)

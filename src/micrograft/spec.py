@@ -64,6 +64,25 @@ def parse_clip(text: str) -> Clip | None:
     raise MicrograftError(f"clipping {text!r} is not known", fix="write a norm such as 1, tensor:1, or none")
 
 
+def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of inputs, each written `NAME=1,3,32,32`. Raises MicrograftError.
+
+    >>> parse_shapes(["x=1,3,32,32"])
+    {'x': (1, 3, 32, 32)}
+    """
+    found = {}
+    for text in texts:
+        name, _, numbers = text.rpartition("=")
+        try:
+            shape = tuple(int(number) for number in numbers.split(","))
+        except ValueError:
+            shape = ()
+        if not name or not shape or min(shape) < 1:
+            raise MicrograftError(f"shape {text!r} is not known", fix="write it as NAME=1,3,32,32")
+        found[name] = shape
+    return found
+
+
 def methods_text(chosen: Sequence[Method], *, complete: bool = False) -> str:
     """What `parse_methods` reads back. complete: with every setting, not only those that are not the default.
 

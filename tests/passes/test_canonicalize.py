@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.passes.drawing import Drawing, assert_equal, ops
 
-from micrograft.ir.graph import Graph, param_of
+from micrograft.ir.graph import Graph
 from micrograft.ops import check
 from micrograft.ops.concat import ConcatAttrs
 from micrograft.ops.reshape import ReshapeAttrs
@@ -21,19 +20,16 @@ from micrograft.passes.eliminate_transposes import eliminate_transposes
 from micrograft.passes.fuse_bias import fuse_bias
 from micrograft.passes.permute_columns import permute_columns
 from micrograft.passes.prune import prune
+from micrograft.passes.replace_head import replace_head
 
 LAST = TransposeAttrs((0, 2, 3, 1))
 FIRST = TransposeAttrs((0, 3, 1, 2))
 
 
-def _conv_like(drawing: Drawing, channels: int, *shape: int) -> tuple[Drawing, object]:
-    return drawing, channels
-
-
 def test_inverse_pair_around_elementwise_cancels() -> None:
     """A transposition sinks through elementwise nodes and cancels against its inverse."""
     drawing = Drawing()
-    x = drawing.add("batch_norm", drawing.input(1, 4, 5, 3), *(drawing.param(f"p{i}", 3) for i in range(4)))  # type: ignore[arg-type]
+    x = drawing.add("softmax", drawing.input(1, 4, 5, 3))
     y = drawing.add("relu", drawing.add("transpose", x, attrs=FIRST))
     y = drawing.add("add", y, drawing.add("transpose", x, attrs=FIRST))
     y = drawing.add("scale", y, attrs=ScaleAttrs(2.0))
@@ -128,9 +124,17 @@ def test_columns_are_permuted_behind_a_flatten() -> None:
     assert "transpose" not in ops(after)
     assert_equal(graph, after)
     (param,) = after.params
-    assert param.axes == (5, 2, 3, 4)
+    assert param.axes == (5, 1, 2, 3, 4)
     np.testing.assert_array_equal(param.to_user(param.data), graph.params[0].data)
     assert not np.array_equal(param.data, graph.params[0].data)
+
+
+def test_a_head_behind_a_flatten_can_be_replaced() -> None:
+    """A new head whose columns were permuted gives its weight in the user's columns."""
+    after = replace_head(canonicalize(_flattened(readers=1)), 7, 0)
+    (param,) = after.params
+    assert param.data.shape == param.to_user(param.data).shape == (7, 24)
+    np.testing.assert_array_equal(param.from_user(param.to_user(param.data)), param.data)
 
 
 def test_shared_columns_stay() -> None:
@@ -208,4 +212,3 @@ def test_param_without_layout_is_untouched() -> None:
     drawing = Drawing()
     graph = drawing.graph(drawing.add("mul", drawing.input(1, 3), drawing.param("p", 3)))
     assert canonicalize(graph).params[0] is graph.params[0]
-    assert replace(param_of("p", np.ones(3)), trainable=True).trainable

@@ -41,8 +41,13 @@ def runtime_files(functions: Iterable[str]) -> dict[str, str]:
 
 def headers_of(functions: Iterable[str]) -> list[str]:
     """Names of the headers that declare `functions`."""
-    names = {header for name in functions for header in _INCLUDE.findall(_kernels()[name].read_text())[:1]}
-    return sorted(names)
+    return sorted({_declaring(name).name for name in functions})
+
+
+def _declaring(function: str) -> Path:
+    """The header that declares a kernel, of those that its file includes."""
+    headers = _headers(_kernels()[function].read_text())
+    return next(header for header in headers if f"{function}(" in header.read_text())
 
 
 def _headers(text: str) -> list[Path]:

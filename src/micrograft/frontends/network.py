@@ -96,10 +96,12 @@ class Network:
         return next((param.source for param in self._params.values() if param.name == name), "")
 
     def graph(self, name: str, outputs: Sequence[tuple[str, Tensor]]) -> Graph:
-        """The finished graph; outputs: the user's label and the tensor of each."""
+        """The finished graph; outputs: the user's label and the tensor of each. Raises MicrograftError."""
         ports = []
         for label, tensor in outputs:
-            value = self.value(tensor)
+            if isinstance(tensor, Constant):
+                raise MicrograftError("it does not depend on the input", where=f"output {label!r}")
+            value = tensor
             ports.append(Port(value, identity(len(value.shape)), label))
         return Graph(name, tuple(self._inputs), tuple(ports), tuple(self._params.values()), tuple(self._builder.nodes))
 

@@ -79,7 +79,7 @@ class _Importer:
 
     def _read(self, name: str, reader: str) -> Tensor:
         if name not in self._tensors:
-            raise MicrograftError(f"it reads {name!r}, which no supported output defines", where=f"layer {reader!r}")
+            raise MicrograftError(f"it needs {name!r}, which micrograft does not compute", where=f"layer {reader!r}")
         return self._tensors[name]
 
     def _evaluate(self, node: Any, constants: list[Constant], origin: str) -> Array:

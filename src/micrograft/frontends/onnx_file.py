@@ -78,7 +78,8 @@ def _input_shape(info: Any, given: Shape | None) -> Shape:
         kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
         raise MicrograftError(f"it is {kind}, and micrograft takes FLOAT inputs", where=where)
     declared = [each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim]
-    fix = f"export with a fixed shape, or pass --shape {info.name}=1,3,32,32 (in Python shapes={{...}}), say"
+    example = ",".join(str(size or 1) for size in declared) or "1,3,32,32"
+    fix = f"export with a fixed shape, or pass --shape {info.name}={example}, say (in Python shapes={{...}})"
     if given is None:
         if not tensor.HasField("shape"):
             raise MicrograftError("its shape is not known", where=where, fix=fix)

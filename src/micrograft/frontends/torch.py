@@ -191,7 +191,9 @@ class _Importer:
 
     def _read(self, node: Any, reader: str) -> Tensor:
         if node not in self._tensors:
-            raise MicrograftError(f"it reads {node}, which micrograft does not compute", where=f"layer {reader!r}")
+            raise MicrograftError(
+                f"it needs {str(node)!r}, which micrograft does not compute", where=f"layer {reader!r}"
+            )
         return self._tensors[node]
 
     def _computed(self, node: Any) -> Constant | None:

@@ -1,0 +1,324 @@
+"""The command line: words in, one call of `model.py` or `api.py`, a table or JSON out.
+
+A wrong input ends in one sentence on standard error and exit status 1; `plan` ends in 3 where a plan does not fit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+import numpy as np
+from click.core import ParameterSource
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from micrograft import api
+from micrograft.adapter import Origin, read_adapter
+from micrograft.boards import boards as known_boards
+from micrograft.boards import find_board
+from micrograft.demo.run import run_demo
+from micrograft.errors import MicrograftError
+from micrograft.files import check_folder, writing_file
+from micrograft.model import DEFAULT_BOARD, PeftModel, get_peft_model
+from micrograft.passes.differentiate import LOSSES
+from micrograft.peft import methods as known_methods
+from micrograft.report import text
+from micrograft.report.layers import network_json
+from micrograft.report.progress import showing_progress
+from micrograft.samples import check_inputs, read_data
+from micrograft.spec import optimizers, parse_clip, parse_methods, parse_optimizer, parse_shapes, settings
+
+DOES_NOT_FIT = 3
+"""Exit status of `plan`."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Refusal(click.ClickException):
+    """How a MicrograftError ends the program."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"error: {' '.join(self.message.split())}", err=True)
+
+
+class _Commands(click.Group):
+    """Turns our errors into a sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MicrograftError as error:
+            raise _Refusal(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="micrograft")
+def main() -> None:
+    """Train neural networks on microcontrollers.
+
+    MODEL is an ONNX file or a torch.export archive (.pt2). Data are .npz files with x and y, one sample per row, in
+    the model's own input layout.
+    """
+
+
+def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order in which they are listed."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_PATH = click.Path(path_type=Path)
+_MODEL = click.argument("model", type=_PATH)
+_SHAPE = click.option(
+    "--shape", "shapes", multiple=True, metavar="NAME=1,3,32,32", help="Shape of an input that the file leaves open."
+)
+_CLASSES = click.option("--classes", type=click.IntRange(min=2), help="Give the network a new head of so many classes.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+_ON = click.option("--on", type=click.Choice(["host", "emulator"]), help="Where to run.")
+_BOARD = click.option("--board", metavar="BOARD", help="A name that `micrograft boards` lists.")
+_HOW = _options(
+    click.option("--method", default="lora", show_default=True, help="What is trained, as `micrograft methods` lists."),
+    click.option("--optimizer", default="sgd", show_default=True, help="Such as sgd:lr=0.01,momentum=0.9."),
+    click.option(
+        "--clip", default="tensor:1", show_default=True, help="A norm for all gradients, tensor:NORM, or none."
+    ),
+    click.option("--accumulate", default=1, show_default=True, metavar="K", help="Samples for each update."),
+    click.option("--seed", default=0, show_default=True, help="Of new parameters."),
+    click.option("--name", default="model", show_default=True, help="Prefix of all names in the C library."),
+    click.option("--calibration", type=_PATH, metavar="C.npz", help="Samples x that tell the scale of new parameters."),
+    _CLASSES,
+    _SHAPE,
+)
+_LOSS = click.option("--loss", type=click.Choice(list(LOSSES)), help="By default what suits y.")
+
+
+@main.command()
+@_options(_MODEL, _CLASSES, _SHAPE, _JSON)
+def inspect(model: Path, classes: int | None, shapes: tuple[str, ...], as_json: bool) -> None:
+    """List the layers of MODEL: shapes, parameters, multiply-accumulates."""
+    graph = Origin(classes, 0, parse_shapes(shapes)).load(model)
+    _print_json(network_json(graph)) if as_json else _print(text.inspect_text(graph))
+
+
+@main.command()
+@_options(_MODEL, _HOW, _LOSS, click.option("--board", default=DEFAULT_BOARD, show_default=True), _JSON)
+def plan(model: Path, board: str, as_json: bool, **words: Any) -> None:
+    """Tell whether training MODEL fits a board, and what it costs there. Exit status 3 where it does not fit."""
+    find_board(board)
+    with showing_progress("planning"):
+        bill = _adapted(model, words).plan(board)
+    _print_json(bill.to_json()) if as_json else _print(text.bill_text(bill))
+    if not bill.fits:
+        raise SystemExit(DOES_NOT_FIT)
+
+
+@main.command()
+@_options(
+    _MODEL,
+    click.option("--data", type=_PATH, required=True, metavar="D.npz", help="x, y and perhaps x_test, y_test."),
+    _HOW,
+    _LOSS,
+    click.option("--board", metavar="BOARD", help="Run there (emulated), unless --on says otherwise."),
+    _ON,
+    click.option("--epochs", type=click.IntRange(min=0), default=1, show_default=True, help="Times through the data."),
+    click.option("--shuffle", type=int, metavar="SEED", help="Another order in each epoch; else the order given."),
+    click.option("--out", type=_PATH, metavar="DIR", help="Write the adapter, the record and a report there."),
+    _JSON,
+)
+def train(
+    model: Path,
+    data: Path,
+    board: str | None,
+    on: api.Where | None,
+    epochs: int,
+    shuffle: int | None,
+    out: Path | None,
+    as_json: bool,
+    **words: Any,
+) -> None:
+    """Train MODEL sample by sample, on this computer or on an emulated board; the results are the same bits."""
+    on = on or ("emulator" if board is not None else "host")
+    find_board(board or DEFAULT_BOARD)
+    if out is not None:
+        check_folder(out)
+    samples = read_data(data)
+    learn, test = samples.train, samples.test
+    assert learn.y is not None, "read_data sees to it"
+    adapted = _adapted(model, words)
+    with showing_progress() as progress:
+        record = adapted.train(
+            learn.x,
+            learn.y,
+            x_test=test.x if test else None,
+            y_test=test.y if test else None,
+            loss=words["loss"],
+            epochs=epochs,
+            shuffle=shuffle,
+            on=on,
+            board=board,
+            progress=progress,
+        )
+    if out is not None:
+        adapted.save(out)
+    _print_json({**record.to_json(), "recipe": adapted.recipe_json}) if as_json else _print(text.train_text(record))
+    if out is not None and not as_json:
+        _print(f"Written to {out}.")
+
+
+@main.command()
+@_options(
+    _MODEL,
+    click.option("--adapter", type=_PATH, metavar="DIR", help="What `micrograft train --out` wrote."),
+    click.option("--data", type=_PATH, required=True, metavar="D.npz", help="With x."),
+    click.option("--out", type=_PATH, required=True, metavar="P.npz", help="Gets y, the network's outputs."),
+    _BOARD,
+    _ON,
+    _CLASSES,
+    _SHAPE,
+)
+def predict(
+    model: Path,
+    adapter: Path | None,
+    data: Path,
+    out: Path,
+    board: str | None,
+    on: str | None,
+    classes: int | None,
+    shapes: tuple[str, ...],
+) -> None:
+    """Write what MODEL, with its adapter where one is given, answers to each sample."""
+    place = find_board(board or DEFAULT_BOARD) if board is not None or on == "emulator" else None
+    samples = read_data(data, targets=False).train
+    origin = Origin(classes, 0, parse_shapes(shapes))
+    if adapter is not None:
+        saved = read_adapter(adapter)
+        network = saved.origin.load(model)
+        library = saved.graft(network)
+    else:
+        network = origin.load(model)
+        library = api.freeze(network)
+    x = check_inputs(samples.x, network.inputs[0])
+    with showing_progress("building") as progress, api.running(library, place if on != "host" else None) as runner:
+        y = api.predict(runner, x, progress)
+    with writing_file(out) as new, new.open("wb") as stream:
+        np.savez(stream, y=y)
+
+
+@main.command()
+@_options(
+    _MODEL,
+    _HOW,
+    _LOSS,
+    click.option("--adapter", type=_PATH, metavar="DIR", help="Start from what `micrograft train --out` wrote."),
+    click.option("--board", metavar="BOARD", help="Link an image for it too."),
+    click.option("--out", type=_PATH, required=True, metavar="DIR", help="Where the library goes."),
+)
+@click.pass_context
+def build(
+    context: click.Context, model: Path, adapter: Path | None, board: str | None, out: Path, **words: Any
+) -> None:
+    """Write the C library that trains MODEL: plain C99 without dependencies."""
+    if board is not None:
+        find_board(board)
+    check_folder(out)
+    with showing_progress("building"):
+        if adapter is None:
+            adapted = _adapted(model, words)
+        else:
+            _refuse_given(context, words)
+            adapted = PeftModel.from_pretrained(read_adapter(adapter).origin.load(model), adapter)
+        adapted.build(out, board)
+    _print(f"Written to {out}.")
+
+
+@main.command()
+def boards() -> None:
+    """List the boards."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("board", "core", "floats"):
+        table.add_column(heading)
+    for heading in ("RAM", "flash", "MHz"):
+        table.add_column(heading, justify="right")
+    table.add_column("", style="dim")
+    for board in known_boards().values():
+        floats = "in hardware" if board.fpu else "in software"
+        sizes = (text.number(size) for size in (board.ram.size, board.flash.size, board.clock_hz // 10**6))
+        table.add_row(board.name, board.core.replace("_", "-"), floats, *sizes, board.description.partition(":")[0])
+    _print(table)
+
+
+@main.command()
+def methods() -> None:
+    """List the methods, optimizers and losses, with what can be set."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    kinds = {"Methods (join them with +)": known_methods(), "Optimizers": optimizers()}
+    for title, known in kinds.items():
+        table.add_row(f"[bold]{title}", "")
+        for name, kind in known.items():
+            table.add_row(name, escape((kind.__doc__ or "").partition("\n")[0]))
+            for setting, (takes, default) in settings(kind).items():
+                table.add_row(f"  {setting}=", escape(f"{takes}; {default or 'all layers'} by default"))
+        table.add_section()
+    table.add_row("[bold]Losses", ", ".join(LOSSES))
+    _print(table)
+
+
+@main.command()
+@click.option("--out", type=_PATH, default=Path("micrograft-demo"), show_default=True, metavar="DIR")
+def demo(out: Path) -> None:
+    """A watch learns how one person moves, on an emulated microcontroller. Two minutes."""
+    run_demo(out, Console())
+
+
+def _adapted(model: Path, words: dict[str, Any]) -> PeftModel:
+    """The network with the methods that the words name. Words are checked before the model is read."""
+    methods, optimizer, clip = (
+        parse_methods(words["method"]),
+        parse_optimizer(words["optimizer"]),
+        parse_clip(words["clip"]),
+    )
+    origin = Origin(words["classes"], words["seed"], parse_shapes(words["shapes"]))
+    calibration = words["calibration"]
+    samples = read_data(calibration, targets=False).train.x if calibration is not None else None
+    return get_peft_model(
+        origin.load(model),
+        methods,
+        samples,
+        optimizer=optimizer,
+        loss=words["loss"] or "cross_entropy",
+        clip=clip,
+        accumulate=words["accumulate"],
+        seed=words["seed"],
+        name=words["name"],
+        origin=origin,
+    )
+
+
+def _refuse_given(context: click.Context, words: dict[str, Any]) -> None:
+    """An adapter says itself how it adapts. Raises MicrograftError where a person says it too."""
+    for word in words:
+        if context.get_parameter_source(word) is ParameterSource.COMMANDLINE:
+            option = "--shape" if word == "shapes" else f"--{word}"
+            raise MicrograftError(f"{option} and --adapter exclude each other; the adapter's record has it")
+
+
+def _print(content: RenderableType) -> None:
+    console = Console()
+    console.print(content, width=None if console.is_terminal else text.WIDTH)
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    click.echo(json.dumps(content, indent=1))
