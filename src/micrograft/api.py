@@ -108,7 +108,8 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
     adapted = replace(adapted, name=check_name(recipe.name))
     step = differentiate(attach_loss(adapted, recipe.loss))
     step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate)
-    return _planned(adapted, step)
+    ordinary = backpropagation_ram(prune(fold_batch_norm(graph)), recipe.optimizer.floats_per_parameter)
+    return replace(_planned(adapted, step), backpropagation_ram=ordinary)
 
 
 def freeze(graph: Graph, name: str = "model") -> Library:
@@ -163,7 +164,7 @@ def plan(library: Library, recipe: Recipe, board: Board) -> Bill:
         flash=Flash(firmware.flash - table_bytes, table_bytes),
         flash_available=board.flash.size,
         arena_lower_bound=max(each.lower_bound for each in _plans(library)),
-        backpropagation_ram=backpropagation_ram(library.graph, recipe.optimizer.floats_per_parameter),
+        backpropagation_ram=library.backpropagation_ram,
         trainable_parameters=sum(param.value.type.size for param in library.graph.trainable),
         parameters=sum(param.value.type.size for param in library.graph.params if param.learnable),
         macs=_macs(library.train),

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 import numpy as np
 from click.core import ParameterSource
+from micrograft.demo.run import run_demo
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -22,7 +23,6 @@ from micrograft import api
 from micrograft.adapter import Origin, read_adapter
 from micrograft.boards import boards as known_boards
 from micrograft.boards import find_board
-from micrograft.demo.run import run_demo
 from micrograft.errors import MicrograftError
 from micrograft.files import check_folder, writing_file
 from micrograft.model import DEFAULT_BOARD, PeftModel, get_peft_model

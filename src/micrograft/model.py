@@ -17,7 +17,6 @@ from micrograft.adapter import Adapter, Origin, adapter_tensors, read_adapter, r
 from micrograft.api import Progress, Recipe, Where
 from micrograft.boards import Board, find_board
 from micrograft.codegen.artifact import Library
-from micrograft.errors import MicrograftError
 from micrograft.files import writing_folder
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array

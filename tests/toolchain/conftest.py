@@ -11,10 +11,7 @@ from micrograft.toolchain.build import RUNTIME, Firmware, build_firmware, build_
 from micrograft.toolchain.host import HostLibrary
 
 HERE = Path(__file__).parent
-MATH = [
-    RUNTIME / "kernels" / f"mg_{name}.c"
-    for name in ("soft_fma", "soft_sqrt", "exp_float32", "log_float32", "tanh_float32")
-]
+MATH = [RUNTIME / "kernels" / f"mg_{name}.c" for name in ("soft_fma", "soft_sqrt", "exp", "log", "tanh")]
 KEPT = (
     *("toy_step", "toy_steps", "toy_sum", "write_to", "read_from", "jump_to", "recurse", "through_pointer"),
     *(

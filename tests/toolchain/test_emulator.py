@@ -110,7 +110,8 @@ def test_native_hooks_count_as_python_ones(firmware: Firmware) -> None:
     assert probe.instructions == len(instructions)
     assert probe.stack_bytes == slow.stack.stop - min(a for a, _ in accesses if a in slow.stack)
     watched = [(a, a + size) for a, size in accesses if memory <= a < memory + 256]
-    assert probe.touched == range(min(watched)[0], max(end for _, end in watched)) == range(memory, memory + 256)
+    reached = range(min(watched)[0], max(end for _, end in watched))
+    assert probe.touched == (reached,) == (range(memory, memory + 256),)
 
 
 def test_stack_depth_equals_painting(emulator: Emulator) -> None:

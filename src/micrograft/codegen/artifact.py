@@ -26,6 +26,7 @@ class Library:
     step: TrainStep | None = None
     evaluate: Plan | None = None
     train: Plan | None = None
+    backpropagation_ram: int = 0
 
     @property
     def name(self) -> str:

@@ -70,8 +70,13 @@ class LoRA(Method):
         drawn = start.generator(node.origin).standard_normal((self.rank, *window)) * math.sqrt(variance)
         a = _param(builder, f"{node.origin}.lora_A.weight", drawn, base.permutation)
         b = _param(builder, f"{node.origin}.lora_B.weight", np.zeros((outputs, self.rank)), identity(2))
-        user_shape = (outputs, self.rank, *(1 for _ in window[1:]))
-        return replace(a, trainable=not self.freeze_a), replace(b, trainable=True, user_shape=user_shape)
+        a = replace(
+            a,
+            trainable=not self.freeze_a,
+            axes=base.axes and (self.rank, *base.axes[1:]),
+            user_shape=base.user_shape and (self.rank, *base.user_shape[1:]),
+        )
+        return a, replace(b, trainable=True, user_shape=(outputs, self.rank, *(1 for _ in window[1:])))
 
     def _adapt(self, node: Node, a: Param, b: Param, builder: Builder) -> None:
         """Append the node with its detour behind it."""

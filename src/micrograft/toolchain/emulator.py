@@ -110,8 +110,8 @@ class Emulator:
         self._engine.mem_write(address, bytes(data))
 
     @contextmanager
-    def measuring(self, watch: range = range(0), *, memory: bool = True) -> Iterator[Probe]:
-        """Counts over all calls within: instructions, the stack's depth, and what is touched of `watch`.
+    def measuring(self, *watch: range, memory: bool = True) -> Iterator[Probe]:
+        """Counts over all calls within: instructions, the stack's depth, and what is touched of up to three ranges.
 
         With `memory=False` instructions alone, 20 times faster. Raises `MicrograftError` for a misaligned
         access on a Cortex-M0+, which this emulator lets pass and the real core does not.

@@ -4,17 +4,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Mirrored field by field in probe.py. Addresses are those of the emulated board. */
+enum { WATCHES = 4 };
+
+/* These two are mirrored field by field in probe.py. Addresses are those of the emulated board. */
+typedef struct {
+    uint64_t start, end; /* given: the range watched, such as the stack; none where both are 0 */
+    uint64_t lowest;     /* found: its lowest byte touched, */
+    uint64_t behind;     /* and the first one behind the highest byte touched */
+} watch_t;
+
 typedef struct {
     uint64_t instructions;
-    uint64_t stack_start, stack_end; /* given: where the stack lies */
-    uint64_t stack_lowest;           /* found: its lowest byte touched */
-    uint64_t watch_start, watch_end; /* given: the range watched, such as the arena */
-    uint64_t watch_lowest;           /* found: its lowest byte touched, */
-    uint64_t watch_behind;           /* and the first one behind the highest byte touched */
-    uint64_t misaligned;             /* found: the first access at an address not a multiple of its size */
-    uint64_t read_register;          /* given: the engine's uc_reg_read and uc_reg_write */
+    uint64_t misaligned;    /* found: the first access at an address not a multiple of its size */
+    uint64_t read_register; /* given: the engine's uc_reg_read and uc_reg_write */
     uint64_t write_register;
+    watch_t watches[WATCHES];
 } probe_t;
 
 typedef int (*register_access_t)(void *engine, int number, void *value);
@@ -49,12 +53,11 @@ void mg_hook_memory(void *engine, int type, uint64_t address, int size, int64_t 
     leave_if_then_state(probe, engine);
     (void)type;
     (void)value;
-    if (address >= probe->stack_start && address < probe->stack_end && address < probe->stack_lowest) {
-        probe->stack_lowest = address;
-    }
-    if (behind > probe->watch_start && address < probe->watch_end) {
-        probe->watch_lowest = address < probe->watch_lowest ? address : probe->watch_lowest;
-        probe->watch_behind = behind > probe->watch_behind ? behind : probe->watch_behind;
+    for (watch_t *watch = probe->watches; watch < probe->watches + WATCHES; ++watch) {
+        if (behind > watch->start && address < watch->end) {
+            watch->lowest = address < watch->lowest ? address : watch->lowest;
+            watch->behind = behind > watch->behind ? behind : watch->behind;
+        }
     }
     if (address % (uint64_t)size != 0u && probe->misaligned == 0u) {
         probe->misaligned = address;

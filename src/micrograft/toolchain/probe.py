@@ -6,6 +6,7 @@ hook in Python costs 50 times as much per instruction.
 
 import ctypes
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,21 @@ from micrograft.errors import MicrograftError
 from micrograft.toolchain.build import build_library
 
 _NOT_REACHED = 2**64 - 1
+_WATCHES = 4
 
 
-class Counters(ctypes.Structure):
+class _Watch(ctypes.Structure):
+    """`watch_t` of hooks.c, field by field."""
+
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("start", "end", "lowest", "behind"))
+
+
+class _Counters(ctypes.Structure):
     """`probe_t` of hooks.c, field by field."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_uint64)
-        for name in (
-            "instructions",
-            "stack_start",
-            "stack_end",
-            "stack_lowest",
-            "watch_start",
-            "watch_end",
-            "watch_lowest",
-            "watch_behind",
-            "misaligned",
-            "read_register",
-            "write_register",
-        )
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("instructions", "misaligned", "read_register", "write_register")),
+        ("watches", _Watch * _WATCHES),
     )
 
 
@@ -46,18 +42,15 @@ class Probe:
     `memory` says whether memory accesses are followed too: 20 times slower than counting instructions.
     """
 
-    def __init__(self, stack: range, watch: range, memory: bool) -> None:
+    def __init__(self, stack: range, watch: Sequence[range], memory: bool) -> None:
         self.memory = memory
         self._stack = stack
-        self._counters = Counters(
-            stack_start=stack.start,
-            stack_end=stack.stop,
-            stack_lowest=stack.stop,
-            watch_start=watch.start,
-            watch_end=watch.stop,
-            watch_lowest=_NOT_REACHED,
+        self._watched = len(watch)
+        watches = [_Watch(each.start, each.stop, _NOT_REACHED, 0) for each in (stack, *watch)]
+        self._counters = _Counters(
             read_register=ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p).value,
             write_register=ctypes.cast(uclib.uc_reg_write, ctypes.c_void_p).value,
+            watches=(_Watch * _WATCHES)(*watches),
         )
 
     @property
@@ -68,15 +61,13 @@ class Probe:
     @property
     def stack_bytes(self) -> int:
         """The depth of the stack, in bytes: from its top to the lowest byte read or written."""
-        return self._stack.stop - int(self._counters.stack_lowest)
+        stack = self._counters.watches[0]
+        return max(0, self._stack.stop - int(stack.lowest))
 
     @property
-    def touched(self) -> range:
-        """The watched addresses from the lowest read or written to the highest; empty if there were none."""
-        if self._counters.watch_lowest == _NOT_REACHED:
-            return range(0)
-        lowest = max(self._counters.watch_lowest, self._counters.watch_start)
-        return range(lowest, min(self._counters.watch_behind, self._counters.watch_end))
+    def touched(self) -> tuple[range, ...]:
+        """Of each watched range, the addresses from the lowest touched to the highest; empty if there were none."""
+        return tuple(_touched(watch) for watch in self._counters.watches[1 : 1 + self._watched])
 
     @property
     def misaligned(self) -> int | None:
@@ -101,6 +92,12 @@ class Probe:
             handles.append(handle.value)
         _forget_translations(engine)
         return handles
+
+
+def _touched(watch: _Watch) -> range:
+    if watch.lowest == _NOT_REACHED:
+        return range(0)
+    return range(max(watch.lowest, watch.start), min(watch.behind, watch.end))
 
 
 def detach(engine: Any, handles: list[int], idle: int) -> None:

@@ -141,18 +141,16 @@ def measure_ram(runner: Runner, emulator: Emulator, x: Array, target: Array) -> 
     library = runner.library
     block = emulator.symbols["memory"].address
     starts = (0, library.memory.state_bytes, library.memory.arena_offset, library.memory.total)
+    regions = [range(block + start, block + end) for start, end in pairwise(starts)]
     before = emulator.read(block, library.memory.total), emulator.read(emulator.symbols["model"].address, 8)
-    reached, stack = [], 0
-    for start, end in pairwise(starts):
-        with emulator.measuring(range(block + start, block + end)) as probe:
-            for _ in range(library.step.accumulate if library.step is not None else 1):
-                runner.train_step(x, target)
-            runner.evaluate(x, target)
-            runner.predict(x)
-        reached.append(max(0, probe.touched.stop - block - start))
-        stack = max(stack, probe.stack_bytes)
+    with emulator.measuring(*regions) as probe:
+        for _ in range(library.step.accumulate if library.step is not None else 1):
+            runner.train_step(x, target)
+        runner.evaluate(x, target)
+        runner.predict(x)
     emulator.write(block, before[0])
     emulator.write(emulator.symbols["model"].address, before[1])
+    pairs = zip(probe.touched, regions, strict=True)
+    state, optimizer, arena = (len(range(region.start, reached.stop)) for reached, region in pairs)
     linked = emulator.firmware.bss + emulator.firmware.data
-    state, optimizer, arena = reached
-    return Ram(arena, state, optimizer, stack, linked - library.memory.total)
+    return Ram(arena, state, optimizer, probe.stack_bytes, linked - library.memory.total)
