@@ -22,7 +22,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("toolchain",),
     ("search", "report"),
     ("api",),
-    ("cli", "demo"),
+    ("adapter",),
+    ("model",),
+    ("demo",),
+    ("cli",),
 )
 STEP_OF = {room: step for step, rooms in enumerate(STEPS) for room in rooms}
 # The faces: they show what the house holds and are imported by nothing in it.

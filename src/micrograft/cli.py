@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 from click.core import ParameterSource
-from micrograft.demo.run import run_demo
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -23,6 +22,7 @@ from micrograft import api
 from micrograft.adapter import Origin, read_adapter
 from micrograft.boards import boards as known_boards
 from micrograft.boards import find_board
+from micrograft.demo.run import run_demo
 from micrograft.errors import MicrograftError
 from micrograft.files import check_folder, writing_file
 from micrograft.model import DEFAULT_BOARD, PeftModel, get_peft_model
@@ -226,7 +226,7 @@ def predict(
 )
 @click.pass_context
 def build(
-    context: click.Context, model: Path, adapter: Path | None, board: str | None, out: Path, **words: Any
+    context: click.Context, /, model: Path, adapter: Path | None, board: str | None, out: Path, **words: Any
 ) -> None:
     """Write the C library that trains MODEL: plain C99 without dependencies."""
     if board is not None:
@@ -280,7 +280,7 @@ def methods() -> None:
 @click.option("--out", type=_PATH, default=Path("micrograft-demo"), show_default=True, metavar="DIR")
 def demo(out: Path) -> None:
     """A watch learns how one person moves, on an emulated microcontroller. Two minutes."""
-    run_demo(out, Console())
+    run_demo(out, _console())
 
 
 def _adapted(model: Path, words: dict[str, Any]) -> PeftModel:
@@ -315,9 +315,13 @@ def _refuse_given(context: click.Context, words: dict[str, Any]) -> None:
             raise MicrograftError(f"{option} and --adapter exclude each other; the adapter's record has it")
 
 
-def _print(content: RenderableType) -> None:
+def _console() -> Console:
     console = Console()
-    console.print(content, width=None if console.is_terminal else text.WIDTH)
+    return console if console.is_terminal else Console(width=text.WIDTH)
+
+
+def _print(content: RenderableType) -> None:
+    _console().print(content, highlight=False)
 
 
 def _print_json(content: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.peft.method import Method
+from micrograft.report.html import Report, html_report
 from micrograft.report.record import Bill, TrainRecord
 from micrograft.samples import Samples, check_inputs
 
@@ -135,11 +136,19 @@ class PeftModel:
         with api.running(self.library, place if on == "emulator" else None) as runner:
             return api.predict(runner, x, progress)
 
-    def save(self, folder: Path | str) -> None:
-        """Write `adapter.safetensors` and `record.json`. Raises MicrograftError; nothing is written then."""
+    def save(self, folder: Path | str, *, title: str = "", others: Sequence[TrainRecord] = ()) -> None:
+        """Write `adapter.safetensors`, `record.json` and, after a training, `report.html`.
+
+        title, others: of the report; records to compare with. Raises MicrograftError; nothing is written then.
+        """
         with writing_folder(Path(folder), "adapter") as new:
             adapter = Adapter(self.recipe, self.origin, self.tensors, self.library.digest.hex())
             write_adapter(new, adapter, self.record.to_json() if self.record is not None else {})
+            if self.record is not None and self.library.train is not None:
+                words = self.recipe_json
+                summary = f"{words['method']} with {words['optimizer']}, {self.record.steps:,} steps"
+                report = Report(title or self.recipe.name, summary, self.record, self.library.train, others)
+                (new / "report.html").write_text(html_report(report))
 
     def build(self, folder: Path | str, board: str | None = None) -> None:
         """Write the C library, starting from what was learned; with a board's name a linked image beside it.

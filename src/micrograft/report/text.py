@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -23,11 +24,11 @@ from micrograft.report.record import Bill, TrainRecord
 WIDTH = 110
 
 RAM_PARTS = {
-    "arena": "arena (activations, gradients, workspace)",
+    "arena": "arena: activations, gradients, workspace",
     "state": "trained parameters",
     "optimizer": "optimizer and learning rate",
     "stack": "stack, worst case",
-    "runtime": "one sample in, one answer out, the library's handle",
+    "runtime": "sample, target, answer, handle",
 }
 
 
@@ -59,19 +60,17 @@ def bill_text(bill: Bill) -> RenderableType:
     table.add_row(
         Text("Ordinary backpropagation", "bold"),
         number(bill.backpropagation_ram),
-        f"of RAM, everything trained, estimated: {share(bill.backpropagation_ram, bill.ram_available)}",
+        f"of RAM, estimated: {share(bill.backpropagation_ram, bill.ram_available)}",
     )
     table.add_row(
         Text("Trainable parameters", "bold"),
         number(bill.trainable_parameters),
-        f"of {number(bill.parameters)}, {bill.trainable_parameters / max(bill.parameters, 1):.2%}",
+        f"{percent(bill.trainable_parameters / max(bill.parameters, 1))} of {number(bill.parameters)}",
     )
     macs = bill.macs
-    table.add_row(
-        Text("Multiply-accumulates a step", "bold"),
-        number(macs.forward + macs.backward + macs.update),
-        f"forward {number(macs.forward)}, backward {number(macs.backward)}, update {number(macs.update)}",
-    )
+    table.add_row(Text("Multiply-accumulates a step", "bold"), number(macs.forward + macs.backward + macs.update))
+    for phase, count in asdict(macs).items():
+        table.add_row(f"  {phase}", number(count))
     return Group(title, "", table, "", _peak_text(bill))
 
 
@@ -179,10 +178,10 @@ def percent(value: float | None) -> str:
 def share(used: int, available: int) -> str:
     """
     >>> share(64, 256), share(512, 256)
-    ('25 % of 256', '2.0 times the 256 that there are')
+    ('25 % of 256', '2.0 times 256')
     """
     if used > available:
-        return f"{used / available:.1f} times the {number(available)} that there are"
+        return f"{used / available:.1f} times {number(available)}"
     return f"{math.ceil(100 * used / available)} % of {number(available)}"
 
 
@@ -200,8 +199,8 @@ def _parts(ram: Ram) -> dict[str, int]:
 
 def _above(arena: int, lower_bound: int) -> str:
     if arena == lower_bound:
-        return "the least that is possible in this order"
-    return f"{arena / max(lower_bound, 1) - 1:.2%} above the lower bound {number(lower_bound)}"
+        return "equal to the lower bound"
+    return f"{100 * (arena / max(lower_bound, 1) - 1):.2f} % above the lower bound {number(lower_bound)}"
 
 
 def _peak_text(bill: Bill, rows: int = 8) -> RenderableType:
