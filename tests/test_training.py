@@ -57,9 +57,8 @@ def samples_for(kind: type[torch.nn.Module], count: int) -> tuple[Array, Array]:
 
 
 def close(found: Array, expected: Array) -> None:
-    """Within 1e-4 of the tensor's own scale."""
-    scale = max(float(np.abs(expected).max()), 1e-3)
-    assert float(np.abs(found - expected).max()) <= 1e-4 * scale
+    """Within 1e-4 relative, by the tensor's norm."""
+    assert np.linalg.norm(found - expected) <= 1e-4 * max(float(np.linalg.norm(expected)), 1e-3)
 
 
 def adapted(kind: type[torch.nn.Module], method: str, optimizer: str, x: Array) -> Library:

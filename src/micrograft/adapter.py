@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from micrograft.api import Recipe, adapt, load, with_parameters
 from micrograft.codegen.artifact import Library
@@ -97,7 +97,7 @@ def write_adapter(folder: Path, adapter: Adapter, training: Mapping[str, Any]) -
 
     training: what else the record tells, of the training that led here.
     """
-    save_file(dict(adapter.tensors), folder / TENSORS, metadata={"format": f"micrograft {FORMAT}"})
+    (folder / TENSORS).write_bytes(save(dict(adapter.tensors), metadata={"format": f"micrograft {FORMAT}"}))
     record = {
         "micrograft": version("micrograft"),
         "format": FORMAT,

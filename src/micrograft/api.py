@@ -188,7 +188,8 @@ def host(library: Library) -> Iterator[Runner]:
     """The library compiled for this computer and loaded into this process."""
     with tempfile.TemporaryDirectory() as scratch:
         artifact = emit(library, Path(scratch))
-        path = build_library(artifact.sources, artifact.include_dirs, Path(scratch) / f"{library.name}.so")
+        files = [*artifact.sources, *artifact.kernels]
+        path = build_library(files, [], Path(scratch) / f"{library.name}.so")
         yield Runner(artifact, HostLibrary(path))
 
 
@@ -310,10 +311,10 @@ def _link(artifact: Artifact, board: Board) -> tuple[Firmware, int]:
 
     Raises MicrograftError where it does not fit.
     """
-    files = [*artifact.sources, artifact.harness]
+    files = [*artifact.sources, *artifact.kernels, artifact.harness]
     out = artifact.directory / f"{artifact.library.name}.elf"
     keep = (*artifact.functions, *artifact.buffers)
-    roomy = build_firmware(files, artifact.include_dirs, out, _roomy(board), stack=8192, keep=keep)
+    roomy = build_firmware(files, [], out, _roomy(board), stack=8192, keep=keep)
     depths = worst_case_stack(roomy.elf, artifact.functions)
     stack = -(-max(depths.values()) // 8) * 8  # the architecture keeps the stack aligned to 8
     for memory, needed, there in (
@@ -324,7 +325,7 @@ def _link(artifact: Artifact, board: Board) -> tuple[Firmware, int]:
             fix = "try a method that keeps less, such as head or lora:freeze_a=true, or a larger board"
             problem = f"the library needs {needed:,} bytes of {memory}, and there are {there:,}"
             raise MicrograftError(problem, where=board.name, fix=fix)
-    firmware = build_firmware(files, artifact.include_dirs, out, board, stack=stack, keep=keep)
+    firmware = build_firmware(files, [], out, board, stack=stack, keep=keep)
     return firmware, stack
 
 
@@ -357,16 +358,26 @@ def _peak(plan: Plan) -> tuple[Share, ...]:
 
 
 def _judge(runner: Runner, samples: Samples, what: str, progress: Progress | None) -> tuple[float | None, float]:
-    """Accuracy (None without classes) and mean loss."""
-    assert samples.y is not None
-    target, port = runner.library.target, runner.library.output
-    has_classes = target is not None and target.value.dtype is DType.INT32
+    """Accuracy (None without classes) and mean loss.
+
+    Where the loss reads the network's answer itself, it is computed here from that answer: one pass per sample.
+    """
+    library = runner.library
+    assert samples.y is not None and library.step is not None and library.target is not None
+    loss_node = library.step.graph.producers[library.step.loss.name]
+    reads_answer = loss_node.inputs[0].name == library.output.value.name
+    has_classes = library.target.value.dtype is DType.INT32
     losses: list[float] = []
     hits: list[Array] = []
     for x, y in zip(samples.x, samples.y, strict=True):
-        losses.append(runner.evaluate(x, y))
-        if has_classes:
-            hits.append(port.from_user(runner.predict(x)).argmax(axis=-1).ravel() == y.ravel())
+        answer = library.output.from_user(runner.predict(x)) if has_classes or reads_answer else None
+        if answer is not None and has_classes:
+            hits.append(answer.argmax(axis=-1).ravel() == y.ravel())
+        if answer is not None and reads_answer:
+            target = library.target.from_user(y.reshape(library.target.user_shape))
+            losses.append(float(operator_of(loss_node).evaluate(loss_node.attrs, [answer, target])[0]))
+        else:
+            losses.append(runner.evaluate(x, y))
         if progress is not None:
             progress(what, len(losses), len(samples), losses[-1])
     return float(np.mean(hits)) if has_classes else None, float(np.mean(losses))

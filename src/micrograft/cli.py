@@ -280,7 +280,8 @@ def methods() -> None:
 @click.option("--out", type=_PATH, default=Path("micrograft-demo"), show_default=True, metavar="DIR")
 def demo(out: Path) -> None:
     """A watch learns how one person moves, on an emulated microcontroller. Two minutes."""
-    run_demo(out, _console())
+    console = Console()
+    run_demo(out, console if console.is_terminal else Console(width=text.WIDTH))
 
 
 def _adapted(model: Path, words: dict[str, Any]) -> PeftModel:
@@ -315,13 +316,12 @@ def _refuse_given(context: click.Context, words: dict[str, Any]) -> None:
             raise MicrograftError(f"{option} and --adapter exclude each other; the adapter's record has it")
 
 
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=text.WIDTH)
-
-
 def _print(content: RenderableType) -> None:
-    _console().print(content, highlight=False)
+    console = Console()
+    if console.is_terminal:
+        console.print(content, highlight=False)
+    else:
+        click.echo(text.to_text(content), nl=False)
 
 
 def _print_json(content: dict[str, Any]) -> None:

@@ -43,9 +43,11 @@ class Kernels:
         own = {output: node.inputs[index].name for output, index in shared}
         for index, value in enumerate(node.outputs):
             buffers[value.name] = buffers[own[index]] if index in own else Buffer(value.type)
+        scratch = operators()[node.op].scratch(node)
+        buffers |= {value.name: Buffer(value.type) for value in scratch}
         for call in operators()[node.op].kernels[node.outputs[0].dtype](node):
             self.call(call, buffers)
-            for value in (*node.inputs, *node.outputs):
+            for value in (*node.inputs, *node.outputs, *scratch):
                 buffers[value.name].check(f"{call.function} wrote outside the buffer of {value}")
         return [buffers[value.name].read() for value in node.outputs], [buffers[v.name].read() for v in node.inputs]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 
+from micrograft.ops.attention import AttentionAttrs, PackedAttentionAttrs
 from micrograft.ops.average_pool import AveragePoolAttrs
 from micrograft.ops.conv import ConvAttrs
 from micrograft.ops.max_pool import PoolAttrs
@@ -44,9 +45,35 @@ def _average_pool(attrs: AveragePoolAttrs, x: Tensor) -> Tensor:
     return y.movedim(1, -1)
 
 
+def _attention(attrs: AttentionAttrs, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    counts = (attrs.heads, attrs.key_heads, attrs.key_heads)
+    heads = [each.unflatten(2, (count, -1)).movedim(2, 1) for each, count in zip((q, k, v), counts, strict=True)]
+    if attrs.causal and mask is not None:
+        mask = mask.masked_fill(torch.ones(mask.shape[1:]).tril() == 0, -torch.inf)
+    y = F.scaled_dot_product_attention(
+        *heads, mask, is_causal=attrs.causal and mask is None, scale=attrs.scale, enable_gqa=True
+    )
+    return y.movedim(1, 2).flatten(2)
+
+
+def _packed_attention(attrs: PackedAttentionAttrs, qkv: Tensor, mask: Tensor | None = None) -> Tensor:
+    heads, key_heads = attrs.attention.heads, attrs.attention.key_heads
+    parts = [
+        qkv.as_strided((1, rows, width), (0, columns.stride, 1), columns.start)
+        for columns, rows, width in (
+            (attrs.q, attrs.rows, heads * attrs.width),
+            (attrs.k, attrs.keys, key_heads * attrs.width),
+            (attrs.v, attrs.keys, key_heads * attrs.value_width),
+        )
+    ]
+    return _attention(attrs.attention, *parts, mask)
+
+
 MEANINGS: dict[str, Callable[..., Tensor]] = {
     "conv": _conv,
     "depthwise_conv": _depthwise_conv,
+    "attention": _attention,
+    "packed_attention": _packed_attention,
     "linear": lambda attrs, x, weight, bias=None: F.linear(x, weight, bias),
     "linear_add": lambda attrs, x, weight, addend: addend + F.linear(x, weight),
     "batch_norm": lambda attrs, x, weight, bias, mean, variance: F.batch_norm(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,20 +69,15 @@ ADAPTER_HEADER_BYTES = 24
 class Artifact:
     """A written library: its directory and its C files.
 
-    harness: the example application. functions: the library's interface. buffers: the application's variables.
+    sources: the model's own files. kernels: the runtime's, where they were copied from; to compile them there lets
+    the compiler's cache serve every model. harness: the example application. functions: the library's
+    interface. buffers: the application's variables.
     """
 
     library: Library
     directory: Path
     sources: tuple[Path, ...]
+    kernels: tuple[Path, ...]
     harness: Path
     functions: tuple[str, ...]
     buffers: tuple[str, ...]
-
-    @property
-    def include_dirs(self) -> tuple[Path, ...]:
-        return (self.directory, self.directory / "runtime")
-
-
-Files = Mapping[str, str]
-"""Path below the library's directory, to text."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from micrograft.codegen.artifact import ADAPTER_HEADER_BYTES, Artifact, Library
 from micrograft.codegen.model import Constants, Function, write_function
-from micrograft.codegen.runtime import headers_of, runtime_files
+from micrograft.codegen.runtime import KERNELS, headers_of, runtime_files
 from micrograft.codegen.weights import initial_name, weights_header, weights_source
 from micrograft.codegen.writer import float_literal
 from micrograft.errors import MicrograftError
@@ -29,14 +29,15 @@ def emit(library: Library, directory: Path) -> Artifact:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    sources = tuple(directory / name for name in files if name.endswith(".c") and not name.endswith("main.c"))
+    sources = (directory / f"{library.name}.c", directory / f"{library.name}_weights.c")
+    kernels = tuple(KERNELS / Path(name).name for name in files if name.startswith("runtime/") and name.endswith(".c"))
     functions = ["init", "predict"]
     buffers = ["model", "memory", "x", "y"]
     if library.step is not None:
         functions += ["evaluate", "train_step", "set_learning_rate", "export", "import"]
         buffers += ["target", "loss"]
     exported = tuple(f"{library.name}_{function}" for function in functions)
-    return Artifact(library, directory, sources, directory / "main.c", exported, tuple(buffers))
+    return Artifact(library, directory, sources, kernels, directory / "main.c", exported, tuple(buffers))
 
 
 def library_files(library: Library) -> dict[str, str]:

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 RUNTIME = Path(__file__).parent.parent / "runtime"
+KERNELS = RUNTIME / "kernels"
 
 _DEFINITION = re.compile(r"^(?!static)\w[\w *]*?\b(mg_\w+)\([^;]*\{", re.MULTILINE)
 _INCLUDE = re.compile(r'^#include "(mg_\w+\.h)"', re.MULTILINE)
 _USE = re.compile(r"\b(mg_\w+)\(")
-_PROTOTYPE = re.compile(r"^(?!static)[^\n{}/]*\([^{};]*\);", re.MULTILINE)
+_PROTOTYPE = re.compile(r"^(?!static)\w[^\n{}/]*\([^{};]*\);", re.MULTILINE)
 
 
 @functools.cache
 def _kernels() -> Mapping[str, Path]:
     """Public function to the file that defines it."""
-    files = sorted((RUNTIME / "kernels").glob("*.c"))
+    files = sorted(KERNELS.glob("*.c"))
     return {name: file for file in files for name in _DEFINITION.findall(file.read_text())}
 
 

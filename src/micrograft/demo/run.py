@@ -160,11 +160,12 @@ def _wall(record: TrainRecord) -> str:
 def _outcome(record: TrainRecord, head: TrainRecord) -> str:
     before, after, other = record.accuracy_before, record.accuracy_after, head.accuracy_after
     assert before is not None and after is not None and other is not None
-    text = f"Accuracy on this person now: {percent(after)} (before {percent(before)}, with the head alone {percent(other)})"
+    text = f"Accuracy on this person now: {percent(after)}. Before it was {percent(before)}; the head alone reaches "
+    text += f"{percent(other)}."
     if after <= max(before, other):
-        text += ". LoRA did not do better here than the network as it was, or than its head alone."
+        text += " So LoRA did not do better here."
     return text
 
 
 def _tell(console: Console, text: str) -> None:
-    console.print(Text(text), "", width=WIDTH)
+    console.print(Text(text), width=WIDTH, end="\n\n")

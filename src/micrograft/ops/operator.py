@@ -79,6 +79,16 @@ def no_macs(node: Node) -> int:
     return 0
 
 
+def no_scratch(node: Node) -> tuple[Value, ...]:
+    """For operators whose kernels need no memory of their own."""
+    return ()
+
+
+def scratch_of(node: Node, elements: int) -> Value:
+    """So many float32 of scratch memory. No other value can have its name, which is none in C."""
+    return Value(f"{node.outputs[0].name}.scratch", TensorType((elements,)))
+
+
 @dataclass(frozen=True)
 class Operator:
     """The whole truth about one operator.
@@ -97,6 +107,7 @@ class Operator:
     elementwise: an output element depends on the input elements at its own place alone, so that axes may be
         permuted before or after; inputs are broadcast as NumPy does.
     macs: multiply-accumulates of a node.
+    scratch: memory that the kernels of a node need while they run, beside inputs and outputs; their calls name it.
     """
 
     name: str
@@ -112,6 +123,7 @@ class Operator:
     view: bool = False
     elementwise: bool = False
     macs: Callable[[Node], int] = no_macs
+    scratch: Callable[[Node], tuple[Value, ...]] = no_scratch
 
     def role(self, index: int) -> str:
         """The role of input `index`, without its mark."""

@@ -60,6 +60,7 @@ class _Sharing:
         self._first: dict[str, int] = {}
         self._last: dict[str, int] = {}
         self._kept: set[str] = set()
+        self._scratch: set[str] = set()
         self._reads = {value.name: len(schedule) for value in results}
         for position, node in enumerate(schedule):
             for value in node.inputs:
@@ -78,8 +79,17 @@ class _Sharing:
                     self._values.setdefault(root, []).append(value)
                     last = self._reads.get(value.name, position)
                     self._last[root] = max(last, position, self._last.get(root, 0))
+            self._add_scratch(position, node)
         self._find_kept()
         return Lifetimes(self._aliases, tuple(self._buffer(root) for root in self._first))
+
+    def _add_scratch(self, position: int, node: Node) -> None:
+        """Memory that is alive at this node only."""
+        for value in operator_of(node).scratch(node):
+            self._aliases[value.name] = value.name
+            self._values[value.name] = [value]
+            self._first[value.name] = self._last[value.name] = position
+            self._scratch.add(value.name)
 
     def _root(self, value: Value) -> str:
         return self._aliases.get(value.name, value.name)
@@ -115,6 +125,8 @@ class _Sharing:
         purpose = {Phase.BACKWARD: Purpose.GRADIENT, Phase.UPDATE: Purpose.OPTIMIZER}.get(
             node.phase, Purpose.ACTIVATION if root in self._kept else Purpose.WORKSPACE
         )
+        if root in self._scratch:
+            purpose = Purpose.WORKSPACE
         last = min(self._last[root], len(self._schedule) - 1)
         names = tuple(value.name for value in values)
         return Buffer(names, values[0].type.bytes, self._first[root], last, purpose, node.origin)

@@ -82,7 +82,7 @@ def comparison_text(rows: Sequence[TrainRecord | Bill]) -> RenderableType:
     for heading in ("trainable", "RAM", "flash"):
         table.add_column(heading, justify="right")
     if records:
-        table.add_column("accuracy", justify="right")
+        table.add_column("accuracy after", justify="right")
         table.add_column("instructions a step", justify="right")
     for row in rows:
         bill = row.bill if isinstance(row, TrainRecord) else row
