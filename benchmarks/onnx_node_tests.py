@@ -234,7 +234,11 @@ def share_passed(results: Sequence[Result]) -> float:
 
 def report(results: Sequence[Result]) -> str:
     """The counts, and one line for each test that is wrong or is claimed and refused."""
-    rows = {"all": results, "float": [r for r in results if r.is_float], "claimed": [r for r in results if r.is_claimed]}
+    rows = {
+        "all": results,
+        "float": [r for r in results if r.is_float],
+        "claimed": [r for r in results if r.is_claimed],
+    }
     lines = [f"{'tests':<10}{'all':>8}{'passed':>10}{'refused':>10}{'WRONG':>10}"]
     for title, chosen in rows.items():
         counts = [sum(each.outcome is outcome for each in chosen) for outcome in Outcome]

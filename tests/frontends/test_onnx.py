@@ -11,7 +11,6 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.frontends.torch_networks import CASES, Case, assert_same, expected, exported, samples, trained
 
 from micrograft.errors import MicrograftError
 from micrograft.frontends import import_model
@@ -19,6 +18,7 @@ from micrograft.frontends.onnx import import_onnx
 from micrograft.ir.graph import Graph
 from micrograft.ops import check
 from micrograft.passes.canonicalize import canonicalize
+from tests.frontends.torch_networks import CASES, Case, assert_same, expected, exported, samples, trained
 
 MODELS = Path("/work/shared/models")
 

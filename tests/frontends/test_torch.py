@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.frontends.torch_networks import CASES, Case, Residual, Tied, Twice, assert_same, expected, samples, trained
 from torch import nn
 
 from micrograft.errors import MicrograftError
@@ -16,6 +15,7 @@ from micrograft.frontends import import_model
 from micrograft.frontends.torch import import_torch
 from micrograft.ops import check
 from micrograft.passes.canonicalize import canonicalize
+from tests.frontends.torch_networks import CASES, Case, Residual, Tied, Twice, assert_same, expected, samples, trained
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

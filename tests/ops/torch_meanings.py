@@ -74,6 +74,11 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "depthwise_conv": _depthwise_conv,
     "attention": _attention,
     "packed_attention": _packed_attention,
+    "layer_norm": lambda attrs, x, weight=None, bias=None: F.layer_norm(x, x.shape[-1:], weight, bias, attrs.epsilon),
+    "rms_norm": lambda attrs, x, weight=None: F.rms_norm(x, x.shape[-1:], weight, attrs.epsilon),
+    "group_norm": lambda attrs, x, weight=None, bias=None: F.group_norm(
+        x.movedim(-1, 1), attrs.groups, weight, bias, attrs.epsilon
+    ).movedim(1, -1),
     "linear": lambda attrs, x, weight, bias=None: F.linear(x, weight, bias),
     "linear_add": lambda attrs, x, weight, addend: addend + F.linear(x, weight),
     "batch_norm": lambda attrs, x, weight, bias, mean, variance: F.batch_norm(

@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.passes.drawing import Drawing, assert_equal, ops
 
 from micrograft.ir.graph import Graph
 from micrograft.ops import check
@@ -21,6 +20,7 @@ from micrograft.passes.fuse_bias import fuse_bias
 from micrograft.passes.permute_columns import permute_columns
 from micrograft.passes.prune import prune
 from micrograft.passes.replace_head import replace_head
+from tests.passes.drawing import Drawing, assert_equal, ops
 
 LAST = TransposeAttrs((0, 2, 3, 1))
 FIRST = TransposeAttrs((0, 3, 1, 2))

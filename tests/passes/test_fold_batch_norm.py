@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.passes.drawing import Drawing, assert_equal, ops
 
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Value
@@ -13,6 +12,7 @@ from micrograft.ops.batch_norm import BatchNormAttrs
 from micrograft.ops.conv import ConvAttrs
 from micrograft.ops.scale import ScaleAttrs
 from micrograft.passes.fold_batch_norm import fold_batch_norm
+from tests.passes.drawing import Drawing, assert_equal, ops
 
 CONV = ConvAttrs((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
 DEPTHWISE = replace(CONV, groups=3)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.passes.drawing import Drawing, ops, results
 
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 from micrograft.ops.conv import ConvAttrs
 from micrograft.ops.reshape import ReshapeAttrs
 from micrograft.passes.replace_head import replace_head
+from tests.passes.drawing import Drawing, ops, results
 
 POINT = ConvAttrs((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
 

@@ -6,7 +6,6 @@ import functools
 import time
 
 import pytest
-from tests.networks import deep_cnn, mlp, residual_cnn
 
 from micrograft.ir.graph import Graph, Phase, TrainStep
 from micrograft.ops import operator_of
@@ -20,6 +19,7 @@ from micrograft.peft.method import Method, Start, apply_methods
 from micrograft.planning.lifetimes import lifetimes
 from micrograft.planning.plan import Plan
 from micrograft.planning.planner import make_plan
+from tests.networks import deep_cnn, mlp, residual_cnn
 
 CASES = [
     pytest.param(graph, method, clip, id=f"{graph.name}-{method.name}-{clip.scope if clip else 'none'}")

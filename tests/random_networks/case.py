@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
+from torch import Tensor, nn
+
 from tests.random_networks import modules
 from tests.random_networks.blocks import BLOCKS, Block, Pick, Shape, broadcasts, elements, text
-from torch import Tensor, nn
 
 LARGEST = 700
 """Elements that a tensor may have, so that a case takes milliseconds."""
@@ -189,27 +190,19 @@ class _Sketch:
         shape = self.shapes[position]
         kinds = [block for block in BLOCKS if len(shape) in block.ranks for _ in range(block.weight)]
         again = [i for i, call in enumerate(self.calls) if call.again is None and call.layer.startswith(WEIGHTED)]
-        chosen = self._pick(*(again if again and self._pick(False, *[False] * 5, True) else kinds))
+        chosen = self._pick(*(again if again and self._pick(False, False, False, False, True) else kinds))
         if not isinstance(chosen, Block):
-            self._append(Call(self.calls[chosen].layer, (position,), again=chosen))
+            layer = self.calls[chosen].layer
+            tied = layer.startswith(("Conv", "Linear")) and self._pick(False, False, True)
+            self._append(Call(layer, (position,), **{"tied" if tied else "again": chosen}))
         elif chosen.partners is None:
-            self._append(self._tied(Call(chosen.make(self._pick, shape), (position,))))
+            self._append(Call(chosen.make(self._pick, shape), (position,)))
         else:
             others = [i for i, other in enumerate(self.shapes) if chosen.partners(shape, other)]
             partner = self._pick(*others)
             pair = self._pick((position, partner), (partner, position))
             layer = chosen.make(self._pick, *(self.shapes[i] for i in pair))
             self._append(Call(layer, pair))
-
-    def _tied(self, call: Call) -> Call:
-        """The call, its weight now and then that of an earlier layer of the same kind."""
-        if call.layer.startswith(("Conv", "Linear")) and self._pick(False, False, False, True):
-            shape = make(call.layer).weight.shape
-            for index, other in enumerate(self.calls):
-                same_kind = other.layer.partition("(")[0] == call.layer.partition("(")[0]
-                if other.again is None and same_kind and make(other.layer).weight.shape == shape:
-                    return replace(call, tied=index)
-        return call
 
     def _append(self, call: Call) -> None:
         """Keep the call if its layer takes what it gets."""

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.random_networks.case import Case, Network, network
-from tests.random_networks.training import UPDATES, Run, Training, trained_names
 
 from micrograft import api
 from micrograft.codegen.artifact import Library
@@ -31,6 +29,8 @@ from micrograft.spec import parse_clip, parse_methods, parse_optimizer
 from micrograft.toolchain.build import RUNTIME, build_library
 from micrograft.toolchain.host import HostLibrary
 from micrograft.toolchain.runner import Runner
+from tests.random_networks.case import Case, Network, network
+from tests.random_networks.training import UPDATES, Run, Training, trained_names
 
 TOLERANCE = 1e-4
 PERTURBATION = 1e-5
@@ -72,7 +72,7 @@ class Workbench:
             library = _adapted(case, graph, x)
         except MicrograftError as error:
             _require(not expected, f"a case that PyTorch trains is refused: {error}")
-            return Outcome("refused")
+            return Outcome(f"refused: {str(error)[:60]}")
         worst = max(check_plan(plan) for plan in (library.predict, library.evaluate, library.train) if plan)
         assert library.target is not None
         samples = list(zip(x, _targets(case, library), strict=True))

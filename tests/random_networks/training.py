@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tests.random_networks.case import Case, Network
-from tests.torch_training import make_optimizer
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -23,6 +21,8 @@ from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, matches
 from micrograft.spec import parse_clip, parse_methods, parse_optimizer
+from tests.random_networks.case import Case, Network
+from tests.torch_training import make_optimizer
 
 UPDATES = 5
 _ACTIVATIONS = {"cross_entropy": "Softmax(1)", "bce": "Sigmoid()"}

@@ -12,6 +12,7 @@ int32_t sqrt_mismatches(uint32_t start, uint32_t step);
 void map_exp(const float *x, float *y, uint32_t count);
 void map_log(const float *x, float *y, uint32_t count);
 void map_tanh(const float *x, float *y, uint32_t count);
+void map_erf(const float *x, float *y, uint32_t count);
 
 static uint32_t next(uint64_t *state) {
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -88,5 +89,12 @@ void map_tanh(const float *x, float *y, uint32_t count) {
     uint32_t i;
     for (i = 0; i < count; i++) {
         y[i] = mg_tanh(x[i]);
+    }
+}
+
+void map_erf(const float *x, float *y, uint32_t count) {
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        y[i] = mg_erf(x[i]);
     }
 }

@@ -9,14 +9,15 @@ from typing import Any
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 
-_KINDS = "micrograft reads .onnx and .pt2 (torch.export.save)"
+_KINDS = "micrograft reads .onnx, .tflite and .pt2 (torch.export.save)"
 
 
 def import_model(model: Any, example: Any = None, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
-    """The graph of an ONNX file, a `.pt2` archive, a PyTorch module or an exported program.
+    """The graph of an ONNX or TFLite file, a `.pt2` archive, a PyTorch module or an exported program.
 
     model: a path, chosen by its suffix, or the object itself. example: for a module, an array or tensor or a
-    sequence of them, one for each input, batch 1. shapes: for ONNX, input name to shape where the file leaves it open.
+    sequence of them, one for each input, batch 1. shapes: input name to shape, where an ONNX or TFLite file
+    leaves it open.
     The graph keeps the user's layout; run `passes.canonicalize` on it. Raises MicrograftError.
     """
     if not isinstance(model, (str, Path)):
@@ -31,6 +32,10 @@ def import_model(model: Any, example: Any = None, shapes: Mapping[str, tuple[int
         from micrograft.frontends.onnx import import_onnx
 
         return import_onnx(path, shapes)
+    if path.suffix == ".tflite":
+        from micrograft.frontends.tflite import import_tflite
+
+        return import_tflite(path, shapes)
     if path.suffix == ".pt2":
         from micrograft.frontends.torch import load_pt2
 

@@ -43,10 +43,7 @@ def attach_loss(graph: Graph, loss: str) -> TrainStep:
     if producer is not None and producer.op == _STRIPPED.get(loss):
         logits = producer.inputs[0]
     builder = Builder(value.name for value in graph.values)
-    if loss == "cross_entropy":
-        target_type = TensorType(logits.shape[:-1], DType.INT32)
-    else:
-        target_type = TensorType(logits.shape)
+    target_type = TensorType(logits.shape[:-1], DType.INT32) if loss == "cross_entropy" else TensorType(logits.shape)
     target = Value(builder.unique(TARGET), target_type)
     try:
         value = builder.add(LOSSES[loss], (logits, target), origin="loss", name="loss")

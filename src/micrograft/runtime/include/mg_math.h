@@ -2,7 +2,7 @@
  *
  * mg_fma and mg_sqrt round once, to nearest even, subnormals included: one instruction where the target
  * has it, integer arithmetic of ours where it has not. No libm is called anywhere.
- * mg_exp, mg_log and mg_tanh are built from mg_fma alone, in a fixed order, so they agree in every bit
+ * mg_exp, mg_log, mg_tanh and mg_erf are built from mg_fma alone, in a fixed order, so they agree in every bit
  * wherever a NaN's payload does not matter. Compile with -ffp-contract=off. */
 #ifndef MG_MATH_H
 #define MG_MATH_H
@@ -23,6 +23,9 @@ float mg_log(float x);
 
 /* The hyperbolic tangent: within 2 ulp; exactly +-1 from |x| = 9.011 on; keeps the sign of zero. */
 float mg_tanh(float x);
+
+/* The error function: within 1 ulp; exactly +-1 from |x| = 3.92 on; keeps the sign of zero. */
+float mg_erf(float x);
 
 /* The IEEE 754 bits of x. */
 static inline uint32_t mg_bits(float x) {

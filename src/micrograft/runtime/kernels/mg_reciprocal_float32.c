@@ -1,0 +1,7 @@
+#include "mg_pointwise.h"
+
+void mg_reciprocal_float32(const mg_elements_params *params, const float *x, float *y) {
+    for (int32_t i = 0; i < params->size; ++i) {
+        y[i] = 1.0f / x[i];
+    }
+}

@@ -1,0 +1,175 @@
+"""Every wrong input ends in one sentence on standard error, a non-zero status, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from micrograft.boards import boards
+from micrograft.cli import main
+from tests.tiny import SHAPE, write_data, write_network
+
+Prepare = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A wrong input. words: the command; in it `{}` is the folder. sentence: what must be said."""
+
+    name: str
+    words: str
+    sentence: str
+    prepare: Prepare = lambda folder: None
+
+
+def train(change: str = "", model: str = "net.onnx", data: str = "data.npz") -> str:
+    return f"train {{}}/{model} --data {{}}/{data} --out {{}}/out {change}".strip()
+
+
+def truncate(folder: Path) -> None:
+    file = folder / "net.onnx"
+    file.write_bytes(file.read_bytes()[:-40])
+
+
+def text_as(name: str) -> Prepare:
+    return lambda folder: (folder / name).write_text("This is a shopping list: milk, eggs.\n")
+
+
+def data_with(**arrays: np.ndarray) -> Prepare:
+    return lambda folder: write_data(folder / "data.npz", **arrays)
+
+
+def foreign_adapter(folder: Path) -> None:
+    """An adapter for a network of the same shapes but other weights."""
+    write_network(folder / "other.onnx", seed=1)
+    words = f"train {folder}/other.onnx --data {folder}/data.npz --epochs 0 --out {folder}/adapter"
+    assert CliRunner().invoke(main, words.split()).exit_code == 0
+
+
+def own_adapter(spoil: Callable[[Path], object]) -> Prepare:
+    def prepare(folder: Path) -> None:
+        words = f"train {folder}/net.onnx --data {folder}/data.npz --epochs 0 --out {folder}/adapter"
+        assert CliRunner().invoke(main, words.split()).exit_code == 0
+        spoil(folder / "adapter")
+
+    return prepare
+
+
+def cut_tensors(adapter: Path) -> None:
+    file = adapter / "adapter.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def other_rank(adapter: Path) -> None:
+    record = json.loads((adapter / "record.json").read_text())
+    record["recipe"]["method"] = "lora:rank=3"
+    (adapter / "record.json").write_text(json.dumps(record))
+
+
+def mine(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "thesis.txt").write_text("years of work")
+
+
+X = np.ones((12, *SHAPE), np.float32)
+NOT_FINITE = X.copy()
+NOT_FINITE[5, 0, 0, 0] = np.nan
+PREDICT = "predict {}/net.onnx --data {}/data.npz --out {}/out"
+
+CASES = (
+    Case("a truncated model", train(), "net.onnx", truncate),
+    Case("a text file as a model", train(), "net.onnx", text_as("net.onnx")),
+    Case("a text file as an exported program", train(model="net.pt2"), "net.pt2", text_as("net.pt2")),
+    Case("no such model", train(model="missing.onnx"), "there is no such file"),
+    Case("another kind of file", train(model="net.h5"), "reads .onnx and .pt2", text_as("net.h5")),
+    Case("a dynamic shape", train(), "height", lambda folder: write_network(folder / "net.onnx", height="height")),
+    Case("a shape that cannot be read", train("--shape x=1,2,tall,6"), "write it as NAME=1,3,32,32"),
+    Case("samples of another shape", train(), "a sample has shape (2, 6, 5)", data_with(x=X[..., :5])),
+    Case("test samples of another shape", train(), "test x", data_with(x_test=X[..., :5], y_test=np.zeros(12, int))),
+    Case("a label too large", train(), "y: label 3 is outside 0 to 2", data_with(y=np.full(12, 3))),
+    Case("a negative label", train(), "y: label -1 is outside 0 to 2", data_with(y=np.full(12, -1))),
+    Case(
+        "a number that is not finite", train(), "x: sample 5 has a number that is not finite", data_with(x=NOT_FINITE)
+    ),
+    Case("numbers as classes", train("--loss cross_entropy"), "class indices are integers", data_with(y=np.ones(12))),
+    Case("fewer labels than samples", train(), "there are 7 targets for 12 samples", data_with(y=np.zeros(7, int))),
+    Case("no samples", train(), "there are no samples", data_with(x=X[:0], y=np.zeros(0, int))),
+    Case("data without y", train(), "it has no y", lambda folder: np.savez(folder / "data.npz", x=X)),
+    Case("data that are text", train(), "not a readable .npz", text_as("data.npz")),
+    Case("no such data", train(data="missing.npz"), "there is no such file"),
+    Case("no such calibration", train("--calibration {}/missing.npz"), "there is no such file"),
+    Case("an unknown board", train("--board nrf5284"), "did you mean 'nrf52840'?"),
+    Case("an unknown method", train("--method lorra"), "did you mean 'lora'?"),
+    Case("an unknown setting", train("--method lora:rnak=4"), "did you mean 'rank'?"),
+    Case("a rank of nothing", train("--method lora:rank=0"), "rank"),
+    Case("no layer of that name", train("--method lora:targets=attention"), "conv, head"),
+    Case("an unknown optimizer", train("--optimizer adamx:lr=1"), "known are sgd, adam, adamw"),
+    Case("a learning rate below zero", train("--optimizer sgd:lr=-1"), "learning rate"),
+    Case("clipping that cannot be read", train("--clip hard"), "write a norm such as 1, tensor:1, or none"),
+    Case("clipping to nothing", train("--clip 0"), "norm"),
+    Case("accumulation over nothing", train("--accumulate 0"), "accumulated"),
+    Case("a name that C does not take", train("--name 3d-net"), "cannot prefix C names"),
+    Case("a training that explodes", train("--optimizer sgd:lr=1e30 --clip none"), "the loss is"),
+    Case("a folder of other files", train(), "micrograft did not write", mine),
+    Case("a file where the folder goes", train(), "this is a file", text_as("out")),
+    Case("no adapter", PREDICT + " --adapter {}/adapter", "there is no record.json"),
+    Case("a foreign adapter", PREDICT + " --adapter {}/adapter", "belongs to another network", foreign_adapter),
+    Case("a cut adapter", PREDICT + " --adapter {}/adapter", "not a readable safetensors", own_adapter(cut_tensors)),
+    Case("another method's record", PREDICT + " --adapter {}/adapter", "does not fit", own_adapter(other_rank)),
+    Case(
+        "a record that is none",
+        PREDICT + " --adapter {}/adapter",
+        "record.json",
+        own_adapter(lambda adapter: (adapter / "record.json").write_text("[1]")),
+    ),
+    Case("predictions for another shape", PREDICT, "a sample has shape", data_with(x=X[..., :5])),
+    Case("an unknown board to plan for", "plan {}/net.onnx --board arduino", "known", lambda folder: None),
+    Case("an unknown board to build for", "build {}/net.onnx --board arduino --out {}/out", "Known boards"),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_wrong_input_is_refused_in_one_sentence(case: Case, tmp_path: Path) -> None:
+    """What is wrong is said, no traceback is shown, and every file is as it was."""
+    write_network(tmp_path / "net.onnx")
+    write_data(tmp_path / "data.npz")
+    case.prepare(tmp_path)
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    result = CliRunner().invoke(main, case.words.replace("{}", str(tmp_path)).split())
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), "an unexpected exception is a bug"
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert case.sentence.lower() in result.stderr.lower()
+    assert not result.stdout
+    after = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("command", ["train", "build"])
+def test_a_library_too_large_for_its_board_is_refused(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With both figures and the board's name."""
+    write_network(tmp_path / "net.onnx")
+    write_data(tmp_path / "data.npz")
+    known = boards()["nrf52840"]
+    small = replace(known, ram=replace(known.ram, size=1024))
+    monkeypatch.setattr("micrograft.model.find_board", lambda name: small)
+    words = [command, str(tmp_path / "net.onnx"), "--board", "nrf52840", "--out", str(tmp_path / "out")]
+    words += ["--data", str(tmp_path / "data.npz")] if command == "train" else []
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert "error: nrf52840: the library needs" in result.stderr and "there are 1,024" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistyped_command_line_ends_with_2() -> None:
+    """Options and commands that do not exist are click's to refuse."""
+    assert CliRunner().invoke(main, ["train", "net.onnx", "--dta", "x"]).exit_code == 2
+    assert CliRunner().invoke(main, ["trian"]).exit_code == 2
