@@ -27,6 +27,7 @@ from micrograft.api import (
 )
 from micrograft.boards import Board, find_board
 from micrograft.errors import MicrograftError
+from micrograft.hugging_face import load_peft, save_peft
 from micrograft.model import PeftModel, get_peft_model
 from micrograft.passes.attach_optimizer import SGD, Adam, AdamW, Clip
 from micrograft.peft.bias import Bias
@@ -67,8 +68,10 @@ __all__ = [
     "get_peft_model",
     "host",
     "load",
+    "load_peft",
     "plan",
     "predict",
+    "save_peft",
     "train",
     "with_parameters",
 ]

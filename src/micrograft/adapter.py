@@ -53,7 +53,7 @@ class Adapter:
 
     def graft(self, network: Graph) -> Library:
         """The library of `network` with this adapter in it. Raises MicrograftError where it was not trained for it."""
-        fix = "give the model, and its --classes, that the adapter was trained with"
+        fix = "give the model that it was trained with"
         try:
             library = with_parameters(adapt(network, self.recipe), self.tensors)
         except MicrograftError as error:

@@ -104,7 +104,8 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
     """
     mean_square = _mean_squares(graph, samples) if samples is not None else {}
     adapted = apply_methods(graph, recipe.methods, Start(recipe.seed, mean_square))
-    adapted = prune(fold_batch_norm(adapted))
+    own = {param.name for param in graph.params}
+    adapted = prune(fold_batch_norm(adapted, keep={param.name for param in adapted.params} - own))
     adapted = replace(adapted, name=check_name(recipe.name))
     step = differentiate(attach_loss(adapted, recipe.loss))
     step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate)
@@ -372,7 +373,8 @@ def _judge(runner: Runner, samples: Samples, what: str, progress: Progress | Non
     for x, y in zip(samples.x, samples.y, strict=True):
         answer = library.output.from_user(runner.predict(x)) if has_classes or reads_answer else None
         if answer is not None and has_classes:
-            hits.append(answer.argmax(axis=-1).ravel() == y.ravel())
+            classes = answer if answer.dtype.kind == "i" else answer.argmax(axis=-1)
+            hits.append(classes.ravel() == y.ravel())
         if answer is not None and reads_answer:
             target = library.target.from_user(y.reshape(library.target.user_shape))
             losses.append(float(operator_of(loss_node).evaluate(loss_node.attrs, [answer, target])[0]))

@@ -21,6 +21,7 @@ from micrograft.files import writing_folder
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
+from micrograft.passes.merge_adapters import merge_adapters
 from micrograft.peft.method import Method
 from micrograft.report.html import Report, html_report
 from micrograft.report.record import Bill, TrainRecord
@@ -56,6 +57,19 @@ class PeftModel:
         model = cls(network, adapter.recipe, origin=adapter.origin)
         model._planned = adapter.recipe, adapter.graft(network)
         model._learned = adapter.tensors
+        return model
+
+    @classmethod
+    def from_tensors(
+        cls, network: Graph, recipe: Recipe, tensors: Mapping[str, Array], *, origin: Origin | None = None
+    ) -> PeftModel:
+        """The network with an adapter that is at hand: all that is trained, by the user's names, in their layout.
+
+        Raises MicrograftError where a tensor is missing or has another shape.
+        """
+        model = cls(network, recipe, origin=origin)
+        model._planned = recipe, api.with_parameters(api.adapt(network, recipe), tensors)
+        model._learned = tensors
         return model
 
     @property
@@ -135,6 +149,11 @@ class PeftModel:
         x = check_inputs(x, self.network.inputs[0])
         with api.running(self.library, place if on == "emulator" else None) as runner:
             return api.predict(runner, x, progress)
+
+    def merge_and_unload(self) -> Graph:
+        """The network with what was learned worked into its weights: it predicts at its original cost, and as this
+        model does within float rounding. `micrograft.freeze` makes a library of it."""
+        return merge_adapters(self.library.graph)
 
     def save(self, folder: Path | str, *, title: str = "", others: Sequence[TrainRecord] = ()) -> None:
         """Write `adapter.safetensors`, `record.json` and, after a training, `report.html`.

@@ -6,6 +6,7 @@ Data come in the network's own input layout, one sample per row.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,15 @@ def read_data(path: Path, *, targets: bool = True) -> DataFile:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise MicrograftError("there is no such file", where=where) from None
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        AttributeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         fix = "write it with numpy.savez(path, x=..., y=...)"
         raise MicrograftError("this is not a readable .npz archive", where=where, fix=fix) from error
     missing = [name for name in ("x", *(("y",) if targets else ())) if name not in arrays]

@@ -83,3 +83,11 @@ def test_constant_minus_layer_is_not_folded() -> None:
     after = fold_batch_norm(graph)
     assert ops(after) == ["conv", "sub", "mul"]
     assert_equal(graph, after)
+
+
+def test_what_is_to_be_kept_is_not_folded() -> None:
+    """A scale behind a frozen LoRA A stays, for A is saved under its own name and must be what the user gets."""
+    drawing = Drawing()
+    graph = drawing.graph(drawing.add("scale", _layer(drawing, "conv", False), attrs=ScaleAttrs(0.5)))
+    assert ops(fold_batch_norm(graph, keep={"weight"})) == ["conv", "scale"]
+    assert ops(fold_batch_norm(graph)) == ["conv"]

@@ -6,6 +6,7 @@ That is a batch norm, a product with a constant per channel, a sum with one, or 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 
 import numpy as np
@@ -22,28 +23,29 @@ _CHANNEL_AXIS = {"linear": 0, "conv": 0, "depthwise_conv": -1}
 """Where the outputs stand in the weight of a layer."""
 
 
-def fold_batch_norm(graph: Graph) -> Graph:
+def fold_batch_norm(graph: Graph, keep: Container[str] = ()) -> Graph:
     """`graph` with frozen affine nodes folded into the frozen layers in front of them.
 
-    A weight keeps its name and a bias too; a layer without one gets `<layer>.bias`. A folded parameter is not
-    learnable any more: it is no longer the user's tensor.
+    keep: names of parameters that stay as they are (a frozen LoRA A is saved with its adapter). A weight keeps its
+    name and a bias too; a layer without one gets `<layer>.bias`. A folded parameter is not learnable any more: it
+    is no longer the user's tensor.
     """
     for node in graph.nodes:
         layer = graph.producers.get(node.inputs[0].name) if node.inputs else None
-        if layer is not None and layer.op in _CHANNEL_AXIS and _may_fold(graph, layer, node):
+        if layer is not None and layer.op in _CHANNEL_AXIS and _may_fold(graph, layer, node, keep):
             affine = _affine(graph, node)
             if affine is not None:
                 graph = _folded(graph, layer, node, *affine)
     return prune(check(graph, "fold_batch_norm"))
 
 
-def _may_fold(graph: Graph, layer: Node, node: Node) -> bool:
+def _may_fold(graph: Graph, layer: Node, node: Node, keep: Container[str]) -> bool:
     """Whether all that is read is frozen and nothing else reads the layer's output or its parameters."""
     inner = layer.outputs[0].name
     constants = [graph.param(value.name) for value in (*layer.inputs[1:], *node.inputs[1:])]
     if len(graph.readers[inner]) > 1 or any(port.value.name == inner for port in graph.outputs):
         return False
-    if any(param is None or param.trainable for param in constants):
+    if any(param is None or param.trainable or param.name in keep for param in constants):
         return False
     return all(len(graph.readers[value.name]) == 1 for value in layer.inputs[1:])
 

@@ -18,8 +18,8 @@ from micrograft.planning.plan import ALIGNMENT, Buffer
 _ROUNDS = 2000
 """Orders that each local search tries at most; it stops as soon as the lower bound is reached."""
 
-_WORK = 5_000_000
-"""Pairs of conflicting buffers that a local search looks at, at most: a few seconds."""
+_WORK = 2_000_000
+"""Pairs of conflicting buffers that a local search looks at, at most: about a second."""
 
 _TEMPERATURE = 0.02
 """Where annealing starts: a share of the lower bound by which a worse order is still likely to be taken."""

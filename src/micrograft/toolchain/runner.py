@@ -48,7 +48,7 @@ class Runner:
         self._call("predict", self._model, self._x, self._y)
         port = self.library.output
         raw = self.device.read(self._y, port.value.type.bytes)
-        return port.to_user(np.frombuffer(raw, np.float32).reshape(port.value.shape))
+        return port.to_user(np.frombuffer(raw, port.value.dtype.numpy).reshape(port.value.shape))
 
     def train_step(self, x: Array, target: Array) -> float:
         """Learn from one sample; the loss before the step."""
