@@ -11,7 +11,7 @@ from micrograft.toolchain.build import RUNTIME, Firmware, build_firmware, build_
 from micrograft.toolchain.host import HostLibrary
 
 HERE = Path(__file__).parent
-MATH = [RUNTIME / "kernels" / f"mg_{name}.c" for name in ("soft_fma", "soft_sqrt", "exp", "log", "tanh")]
+MATH = [RUNTIME / "kernels" / f"mg_{name}.c" for name in ("soft_fma", "soft_sqrt", "exp", "log", "tanh", "erf")]
 KEPT = (
     *("toy_step", "toy_steps", "toy_sum", "write_to", "read_from", "jump_to", "recurse", "through_pointer"),
     *(
@@ -20,6 +20,7 @@ KEPT = (
         "reach_fault_handler",
         "every_push",
         "far_jump",
+        "conditional_return",
         "mg_soft_fma",
         "mg_soft_sqrt",
     ),

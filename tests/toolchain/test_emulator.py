@@ -132,6 +132,15 @@ def test_results_do_not_depend_on_measuring(firmware: Firmware) -> None:
     assert [first, step(measured)] == [step(plain), step(plain)]
 
 
+def test_conditional_loads_may_be_measured(firmware: Firmware) -> None:
+    """A load and a return in an If-Then block are followed by code that runs unconditionally, measured or not."""
+    emulator = Emulator(firmware)
+    word = emulator.buffer("toy_memory", 4)
+    assert emulator.call("conditional_return", word) == 1
+    with emulator.measuring():
+        assert emulator.call("conditional_return", word) == 1
+
+
 def test_unknown_function_is_refused(emulator: Emulator) -> None:
     """A call of what the firmware does not have is one sentence."""
     with pytest.raises(MicrograftError, match="there is no 'missing'"):

@@ -8,6 +8,7 @@ static uint32_t (*volatile pointer)(void);
 uint32_t toy_steps(void);
 uint32_t every_push(void);
 uint32_t far_jump(void);
+uint32_t conditional_return(const uint32_t *word);
 int main(void);
 void write_to(uint32_t address);
 uint32_t read_from(uint32_t address);
@@ -103,6 +104,34 @@ __attribute__((naked)) uint32_t far_jump(void) {
         "str r4, [sp]\n"
         "add sp, #8\n"
         "pop {r4, pc}\n");
+}
+
+/* 1. Counts down once; a load and a return that are conditional come just before. A memory hook leaves unicorn
+ * in the If-Then state of such a load: the count then set no flags, and the loop here never ended. */
+__attribute__((naked)) uint32_t conditional_return(const uint32_t *word) {
+    __asm__ volatile(
+        "push {r4, lr}\n"
+        "movs r4, #1\n"
+        "movs r1, #0\n"
+        "subs r1, #1\n"
+#if defined(__thumb2__)
+        "bl 2f\n"
+#endif
+        "subs r4, #1\n"
+        "beq 1f\n"
+        "movs r0, #0\n"
+        "pop {r4, pc}\n"
+        "1:\n"
+        "movs r0, #1\n"
+        "pop {r4, pc}\n"
+#if defined(__thumb2__)
+        "2:\n"
+        "itt mi\n"
+        "ldrmi r0, [r0]\n"
+        "bxmi lr\n"
+        "bx lr\n"
+#endif
+    );
 }
 
 int main(void) {

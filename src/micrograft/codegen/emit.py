@@ -9,7 +9,7 @@ import jinja2
 import numpy as np
 
 from micrograft.codegen.artifact import ADAPTER_HEADER_BYTES, Artifact, Library
-from micrograft.codegen.model import Constants, Function, write_function
+from micrograft.codegen.model import ACCESSES, Constants, Function, write_function
 from micrograft.codegen.runtime import KERNELS, headers_of, runtime_files
 from micrograft.codegen.weights import initial_name, weights_header, weights_source
 from micrograft.codegen.writer import float_literal
@@ -55,7 +55,7 @@ def library_files(library: Library) -> dict[str, str]:
         functions["evaluate"] = body(library.evaluate, library.step.loss)
         functions["train_step"] = body(library.train, library.step.loss)
     text = "\n".join(line for function in functions.values() for line in (*function.lines, function.result))
-    accesses = {"floats": "float", "ints": "int32_t", "bytes": "unsigned char"}
+    accesses = {name: type_ for type_, name in ACCESSES.items()} | {"bytes": "unsigned char"}
     context = _context(library) | {
         "functions": functions,
         "structs": list(constants.structs.values()),
@@ -89,6 +89,8 @@ def _context(library: Library) -> dict[str, object]:
         "trains": library.step is not None,
         "input": library.input,
         "output": library.output,
+        "input_c": library.input.value.dtype.c,
+        "elements": _elements,
         "memory": memory,
         "slots": slots,
         "layout": _layout,
@@ -119,6 +121,14 @@ def _context(library: Library) -> dict[str, object]:
             slot.value.name: initial_name(library, slot.value) if np.any(slot.initial) else "NULL" for slot in slots
         },
     }
+
+
+def _elements(port: Port) -> str:
+    """What kind of numbers a port has."""
+    quant = port.value.type.quant
+    if quant is None:
+        return "floats" if port.value.dtype is DType.FLOAT32 else "indices"
+    return f"codes of {float_literal(quant.scale)} * (code - {quant.zero})"
 
 
 def _layout(port: Port) -> str:

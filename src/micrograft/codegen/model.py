@@ -19,6 +19,8 @@ from micrograft.ops.operator import KernelCall, Pointer
 from micrograft.planning.plan import Plan
 
 INDENT = 4
+ACCESSES = {"float": "floats", "int32_t": "ints", "int8_t": "codes", "uint8_t": "bytes"}
+"""C type of the elements to the function that points at some in a block of memory."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Locations:
         shift = f" + {offset}" if offset else ""
         if root in self._outside:
             return f"{self._outside[root]}{shift}"
-        access = "bytes" if value.dtype.c == "uint8_t" else "ints" if value.dtype.c == "int32_t" else "floats"
+        access = ACCESSES[value.dtype.c]
         if root in self._kept:
             return f"{access}(memory, at_{root}){shift}"
         if root in self._constants:
