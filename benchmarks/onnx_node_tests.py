@@ -25,6 +25,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+import micrograft.frontends.onnx  # noqa: F401 -- it imports all handlers
 from micrograft import api
 from micrograft.codegen.artifact import Artifact
 from micrograft.codegen.emit import emit
@@ -117,7 +118,8 @@ def node_cases(part: str = "") -> list[Case]:
 
 
 def run_cases(cases: Sequence[Case], folder: Path) -> list[Result]:
-    """Import, compile (all networks into one library) and run the cases; `folder` is scratch."""
+    """Import, compile (all networks into one library) and run the cases; `folder` is scratch, made here."""
+    folder.mkdir(parents=True, exist_ok=True)
     reasons: dict[str, list[tuple[Trial | None, Outcome, str]]] = {case.name: [] for case in cases}
     accepted: list[tuple[Trial, Artifact]] = []
     for case in cases:
@@ -195,8 +197,8 @@ def _built(accepted: Sequence[tuple[Trial, Artifact]], folder: Path) -> Iterator
     """All libraries compiled as one: they share their folder, and so their kernels."""
     if not accepted:
         return
-    sources = sorted({source for _, artifact in accepted for source in artifact.sources})
-    path = build_library(sources, accepted[0][1].include_dirs, folder / "networks.so")
+    files = sorted({file for _, artifact in accepted for file in (*artifact.sources, *artifact.kernels)})
+    path = build_library(files, [], folder / "networks.so", optimize="-O1")
     for trial, artifact in accepted:
         yield trial, artifact, path
 
@@ -205,7 +207,7 @@ def _compared(trial: Trial, artifact: Artifact, path: Path) -> tuple[Outcome, st
     """Runs a network, and compares as onnx's own runner does."""
     got = Runner(artifact, HostLibrary(path)).predict(trial.x)
     wanted = trial.wanted
-    if got.shape != wanted.shape or got.dtype != wanted.dtype:
+    if got.shape != wanted.shape or got.dtype.kind != wanted.dtype.kind:  # indices are int32 in C, int64 in ONNX
         return Outcome.WRONG, f"gives {got.dtype}{got.shape}, not {wanted.dtype}{wanted.shape}"
     if np.allclose(got, wanted, trial.case.rtol, trial.case.atol, equal_nan=True):
         return Outcome.PASSED, ""

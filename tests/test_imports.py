@@ -24,6 +24,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("adapter",),
     ("model",),
+    ("hugging_face",),
     ("demo",),
     ("cli",),
 )

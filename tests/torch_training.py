@@ -64,7 +64,7 @@ class TorchTraining:
                 rank = tensor.shape[1]
                 a = self.tensors[f"{layer}.lora_A.weight"]
                 factor = (self._lora.alpha or rank) / rank
-                weight = f"{layer}.weight"
+                weight = next(name for name in (f"{layer}.weight", f"{layer}_weight", layer) if name in found)
                 change = tensor.reshape(-1, rank) @ a.reshape(rank, -1)
                 found[weight] = found[weight] + factor * change.reshape(found[weight].shape)
         return found

@@ -66,13 +66,13 @@ class Adapter:
 def adapter_tensors(library: Library, network: Graph) -> dict[str, Array]:
     """What `network` lacks to become `library`: all that is trained, and frozen tensors that the method has drawn.
 
-    By the user's names, in the user's layout.
+    By the user's names, in the user's layout. What the passes made of the network's own tensors does not count.
     """
     theirs = {param.source for param in network.params}
     return {
         param.source: param.to_user(param.data)
         for param in library.graph.params
-        if param.trainable or param.source not in theirs
+        if param.trainable or (param.learnable and param.source not in theirs)
     }
 
 

@@ -31,14 +31,16 @@ from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer, attach_opti
 from micrograft.passes.canonicalize import canonicalize
 from micrograft.passes.differentiate import attach_loss, differentiate
 from micrograft.passes.eliminate_transposes import eliminate_transposes
+from micrograft.passes.float_head import float_head
 from micrograft.passes.fold_batch_norm import fold_batch_norm
+from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.prune import prune
 from micrograft.passes.replace_head import replace_head
 from micrograft.peft.method import Method, Start, apply_methods
 from micrograft.planning.backpropagation import backpropagation_ram
 from micrograft.planning.memory import Ram, lay_out
 from micrograft.planning.plan import Plan
-from micrograft.planning.planner import make_plan
+from micrograft.planning.planner import fit_plan, make_plan
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
 from micrograft.samples import Samples, check_inputs, check_targets
 from micrograft.spec import methods_text, optimizer_text
@@ -66,7 +68,8 @@ class Recipe:
 
     methods: what is trained. clip: each tensor's gradient by its own norm unless told otherwise, so that updates
     run at once; None for none. accumulate: samples per update. seed: of new parameters. name: prefix of all C
-    names.
+    names. arena: bytes that the training step's arena may have or, below 1.0, a share of what it would have; forward
+    values are computed again, as few as possible, where that makes it fit. None for no limit.
     """
 
     methods: tuple[Method, ...]
@@ -76,6 +79,7 @@ class Recipe:
     accumulate: int = 1
     seed: int = 0
     name: str = "model"
+    arena: int | float | None = None
 
 
 def load(
@@ -86,14 +90,14 @@ def load(
     classes: int | None = None,
     seed: int = 0,
 ) -> Graph:
-    """Import a network: an ONNX file, a `.pt2` archive, or a PyTorch module with example inputs.
+    """Import a network: an ONNX or TFLite file, a `.pt2` archive, or a PyTorch module with example inputs.
 
     shapes: for inputs whose shape the file leaves open. classes: give the network a new head of so many classes,
     drawn from `seed`. Raises MicrograftError in one sentence for whatever cannot be imported.
     """
     graph = import_model(model, example=example, shapes=shapes)
-    graph = eliminate_transposes(canonicalize(graph))
-    return replace_head(graph, classes, seed) if classes is not None else graph
+    graph = fuse_quantization(eliminate_transposes(canonicalize(graph)))
+    return replace_head(float_head(graph), classes, seed) if classes is not None else graph
 
 
 def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library:
@@ -102,6 +106,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
     samples: (n, *input shape) in the network's own layout, a few of them; they tell the scale of each layer's
     input, from which new parameters are drawn. Raises MicrograftError.
     """
+    graph = float_head(graph)
     mean_square = _mean_squares(graph, samples) if samples is not None else {}
     adapted = apply_methods(graph, recipe.methods, Start(recipe.seed, mean_square))
     own = {param.name for param in graph.params}
@@ -110,7 +115,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
     step = differentiate(attach_loss(adapted, recipe.loss))
     step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate)
     ordinary = backpropagation_ram(prune(fold_batch_norm(graph)), recipe.optimizer.floats_per_parameter)
-    return replace(_planned(adapted, step), backpropagation_ram=ordinary)
+    return replace(_planned(adapted, step, recipe.arena), backpropagation_ram=ordinary)
 
 
 def freeze(graph: Graph, name: str = "model") -> Library:
@@ -275,7 +280,7 @@ def board(name: str) -> Board:
     return find_board(name)
 
 
-def _planned(graph: Graph, step: TrainStep) -> Library:
+def _planned(graph: Graph, step: TrainStep, budget: int | float | None = None) -> Library:
     """Plans for the three functions of a library that trains, and one block of memory for all of them."""
     predict = make_plan(graph, [port.value for port in graph.outputs])
     forward = [node for node in step.graph.nodes if node.phase is Phase.FORWARD]
@@ -284,8 +289,20 @@ def _planned(graph: Graph, step: TrainStep) -> Library:
     evaluate = make_plan(loss_only, [step.loss])
     step = replace(step, graph=prune(step.graph, [step.loss]))
     whole = make_plan(step.graph, [step.loss])
+    if budget is not None:
+        limit = int(budget * whole.arena) if isinstance(budget, float) else budget
+        _require_room(limit, predict, evaluate)
+        whole = fit_plan(whole, [step.loss], limit)
     memory = lay_out(graph.trainable, step.states, [each.arena for each in (predict, evaluate, whole)])
     return Library(graph, predict, memory, _digest(graph), step, evaluate, whole)
+
+
+def _require_room(budget: int, *plans: Plan) -> None:
+    """Predicting and evaluating keep nothing that could be computed again. Raises MicrograftError."""
+    needed = max(plan.arena for plan in plans)
+    if needed > budget:
+        fix = "allow a larger arena, or take a network with smaller activations"
+        raise MicrograftError(f"predicting alone needs an arena of {needed:,} bytes, not {budget:,}", fix=fix)
 
 
 def _plans(library: Library) -> list[Plan]:

@@ -62,8 +62,8 @@ class _Commands(click.Group):
 def main() -> None:
     """Train neural networks on microcontrollers.
 
-    MODEL is an ONNX file or a torch.export archive (.pt2). Data are .npz files with x and y, one sample per row, in
-    the model's own input layout.
+    MODEL is an ONNX file, a TFLite file or a torch.export archive (.pt2). Data are .npz files with x and y, one sample
+    per row, in the model's own input layout.
     """
 
 

@@ -68,11 +68,21 @@ def read_data(path: Path, *, targets: bool = True) -> DataFile:
 
 
 def check_inputs(x: Array, port: Port, where: str = "x") -> Array:
-    """`x` as (samples, *shape of the network's input) float32.
+    """`x` as (samples, *shape of the network's input): float32, or the codes that an int8 network takes.
 
+    Such a network's samples are real numbers, which are rounded to its codes, or an int8 array, its codes as they are.
     Raises MicrograftError for a wrong shape or type, no samples at all, or a number that is not finite.
     """
-    return _check_floats(x, port.user_shape, where, "the network takes")
+    if port.value.dtype is DType.INT32:
+        if not np.issubdtype(x.dtype, np.integer):
+            raise MicrograftError(f"tokens are integers, but these are {x.dtype}", where=where)
+        _check_floats(x, port.user_shape, where, "the network takes")
+        return x.astype(np.int32).reshape(len(x), *port.user_shape)
+    floats = _check_floats(x, port.user_shape, where, "the network takes")
+    quant = port.value.type.quant
+    if quant is None:
+        return floats
+    return floats.astype(np.int8) if x.dtype == np.int8 else quant.codes(floats)
 
 
 def check_targets(y: Array, port: Port, classes: int, count: int, where: str = "y") -> Array:

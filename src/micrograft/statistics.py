@@ -39,13 +39,17 @@ def of_array(array: Array) -> ValueStatistics:
 
 
 def measure(graph: Graph, samples: Iterable[Inputs]) -> Statistics:
-    """Name of every float value, parameters included, to its statistics over `samples`.
+    """Name of every float value, and of int8 codes with a meaning, parameters included, to its statistics.
 
     samples: inputs as `reference.run` takes them. Raises MicrograftError where there are none.
     """
     found: dict[str, list[ValueStatistics]] = {}
+    meanings = {value.name: value.type.quant for value in graph.values}
     for sample in samples:
         for name, array in run(graph, sample).items():
+            quant = meanings.get(name)
+            if quant is not None and array.dtype.kind == "i":
+                array = quant.real(array)
             if array.dtype.kind == "f" and array.size:
                 found.setdefault(name, []).append(of_array(array))
     if not found:

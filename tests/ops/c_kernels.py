@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from micrograft.codegen.writer import float_literal
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.ops import operators
-from micrograft.ops.operator import KernelCall, Pointer
+from micrograft.ops.operator import Group, KernelCall, Pointer
 
 GUARD = 64  # bytes on either side of a buffer
 GUARD_BYTE = 0xA5
@@ -31,7 +32,9 @@ class Kernels:
         function = getattr(self._functions, call.function)
         function.restype = None
         params = pack(call)
-        function(ctypes.c_char_p(params), *(_address(pointer, buffers) for pointer in call.pointers))
+        addresses = [_address(pointer, buffers) for pointer in call.pointers]
+        groups = [(ctypes.c_void_p * len(each))(*each) if isinstance(each, list) else each for each in addresses]
+        function(ctypes.c_char_p(params), *groups)
 
     def run(self, node: Node, arrays: Sequence[Array], shared: Pairs = ()) -> tuple[list[Array], list[Array]]:
         """Compute a node by its kernels: its outputs, and its inputs as they lie there afterwards.
@@ -123,8 +126,11 @@ def c_call(call: KernelCall, name: str) -> str:
     fields = ", ".join(f".{field} = {_c_literal(content)}" for field, content in call.fields)
     arguments = [f"&{name}_params"]
     for position, pointer in enumerate(call.pointers):
-        value = pointer.value if isinstance(pointer, Pointer) else pointer
-        arguments.append("0" if value is None else f"({value.dtype.c} *)buffers[{position}]")
+        if isinstance(pointer, Group):
+            members = (f".{member} = {_c_pointer(each, position)}" for member, each in pointer.members)
+            arguments.append(f"&(const {pointer.struct}){{{', '.join(members)}}}")
+        else:
+            arguments.append(_c_pointer(pointer, position))
     return (
         f"static const {call.struct} {name}_params = {{{fields}}};\n"
         f"void {name}(void *const *buffers);\n"
@@ -132,17 +138,27 @@ def c_call(call: KernelCall, name: str) -> str:
     )
 
 
+def _c_pointer(pointer: Value | Pointer | None, position: int) -> str:
+    value = pointer.value if isinstance(pointer, Pointer) else pointer
+    return "0" if value is None else f"({value.dtype.c} *)buffers[{position}]"
+
+
 def _c_literal(content: int | float | tuple[int, ...]) -> str:
     if isinstance(content, tuple):
         return "{" + ", ".join(map(str, content)) + "}"
     if isinstance(content, float):
-        return f"{float(np.float32(content)).hex()}f"
+        return float_literal(content)
     return str(content)
 
 
-def _address(pointer: Value | Pointer | None, buffers: Mapping[str, Buffer]) -> ctypes.c_void_p:
+def _address(
+    pointer: Value | Pointer | Group | None, buffers: Mapping[str, Buffer]
+) -> ctypes.c_void_p | list[ctypes.c_void_p]:
+    """Where a pointer points; of a group, where its members do."""
     if pointer is None:
         return ctypes.c_void_p(None)
+    if isinstance(pointer, Group):
+        return [ctypes.c_void_p(buffers[member.name].address()) for _, member in pointer.members]
     if isinstance(pointer, Pointer):
         return ctypes.c_void_p(buffers[pointer.value.name].address(pointer.offset))
     return ctypes.c_void_p(buffers[pointer.name].address())

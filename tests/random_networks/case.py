@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 
 import torch
 from hypothesis import strategies as st
@@ -20,7 +21,17 @@ LARGEST = 700
 """Elements that a tensor may have, so that a case takes milliseconds."""
 
 
-@dataclass(frozen=True)
+def _text(one: object) -> str:
+    """How a dataclass is written, without what is as usual."""
+    parts = [
+        repr(getattr(one, field.name)) if field.default is MISSING else f"{field.name}={getattr(one, field.name)!r}"
+        for field in fields(one)  # type: ignore[arg-type]  # a dataclass
+        if getattr(one, field.name) != field.default
+    ]
+    return f"{type(one).__name__}({', '.join(parts)})"
+
+
+@dataclass(frozen=True, repr=False)
 class Call:
     """A layer that runs. inputs: of what, 0 being the network's input and i + 1 the result of call i.
 
@@ -32,9 +43,10 @@ class Call:
     inputs: tuple[int, ...]
     again: int | None = None
     tied: int | None = None
+    __repr__ = _text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """All that a run needs. methods, optimizer, clip: in the words of the command line."""
 
@@ -48,6 +60,7 @@ class Case:
     exporter: str = "torch"
     calibrated: bool = False
     seed: int = 0
+    __repr__ = _text
 
 
 class Network(nn.Module):
@@ -117,22 +130,28 @@ def network(case: Case) -> Network:
 
 
 def result_shape(layer: nn.Module, shapes: Sequence[Shape]) -> Shape | None:
-    """The shape that a layer gives; None where it refuses these inputs, or gives more than a case should hold."""
+    """The shape that a layer gives; None where it refuses these inputs, gives more than a case should hold, or gives
+    what is not finite: the largest of nothing, where a window lies wholly in the padding."""
     try:
         with torch.no_grad():
-            shape = tuple(layer.eval()(*map(torch.zeros, shapes)).shape)
+            result = layer.eval()(*map(torch.zeros, shapes))
     except (RuntimeError, ValueError, IndexError):
+        return None
+    shape = tuple(result.shape)
+    if not result.isfinite().all():
         return None
     return shape if shape and shape[0] == 1 and 0 < elements(shape) <= LARGEST and 2 <= len(shape) <= 4 else None
 
 
 INPUTS: Sequence[Shape] = (
-    (1, 5), (1, 12), (1, 3, 7), (1, 4, 12), (1, 2, 5, 5), (1, 3, 6, 4), (1, 1, 8, 7), (1, 5, 4, 4),
+    (1, 5), (1, 12), (1, 3, 7), (1, 4, 12), (1, 9, 5), (1, 1, 16),
+    (1, 2, 5, 5), (1, 3, 6, 4), (1, 1, 8, 7), (1, 5, 4, 4), (1, 4, 6, 6), (1, 3, 1, 9),
 )  # fmt: skip
 METHODS = (
     "full", "full", "head", "bias", "lora", "lora", "ia3", "lora+head", "head+bias", "ia3+head", "lora+bias",
     "lora+ia3", "lora+ia3+bias+head",
 )  # fmt: skip
+ALONE = ("full", "head", "lora", "ia3", "lora+ia3")
 OPTIMIZERS = (
     "sgd:lr=0.03", "sgd:lr=0.03,weight_decay=0.02", "sgd:lr=0.01,momentum=0.9",
     "sgd:lr=0.01,momentum=0.8,weight_decay=0.05", "adam:lr=0.01", "adam:lr=0.003,beta1=0.8,weight_decay=0.02",
@@ -143,36 +162,35 @@ WEIGHTED = ("Conv", "Linear", "BatchNorm")
 EXPORTERS = ("torch",) * 8 + ("onnx",)
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Networks of one to a dozen layers with branches, joins, shared tensors, layers that run twice, tied weights."""
+def draw_cases(pick: Pick, count: int) -> list[Case]:
+    """Networks of one to a dozen layers with branches, joins, shared tensors, layers that run twice, tied weights.
 
-    def pick(*options: object) -> object:
-        return draw(st.sampled_from(options))
-
+    count: how many ways to train the one network.
+    """
     sketch = _Sketch(pick)
-    for _ in range(draw(st.integers(1, 10))):
+    for _ in range(pick(*range(1, 13))):
         sketch.step()
     sketch.finish()
-    return Case(
-        sketch.shapes[0], tuple(sketch.calls), sketch.loss(), _methods(pick, sketch), str(pick(*OPTIMIZERS)),
-        str(pick(*CLIPS)), draw(st.sampled_from((1, 1, 2, 3))), sketch.exporter(), draw(st.booleans()),
-        draw(st.integers(0, 999)),
-    )  # fmt: skip
+    shape, calls, exporter, seed = sketch.shapes[0], tuple(sketch.calls), sketch.exporter(), pick(*range(1000))
+    return [
+        Case(
+            shape, calls, sketch.loss(), sketch.methods(), pick(*OPTIMIZERS), pick(*CLIPS), pick(1, 1, 2, 3), exporter,
+            pick(False, True), seed,
+        )
+        for _ in range(count)
+    ]  # fmt: skip
 
 
-def _methods(pick: Pick, sketch: _Sketch) -> str:
-    """Methods with their settings."""
-    weighted = [name for name in Network(sketch.calls).names if name.startswith(("conv", "linear"))]
-    parts = []
-    for method in str(pick(*METHODS)).split("+"):
-        targets = pick("", "", "", "", "*_*", "linear*|conv*", *weighted)
-        settings = [f"targets={targets}"] if targets and method in ("lora", "ia3") else []
-        if method == "lora":
-            settings += [f"rank={pick(1, 2, 3, 4, 5)}", *pick([], ["alpha=3"], ["alpha=0.5"])]
-            settings += pick([], [], ["freeze_a=true"])
-        parts.append(f"{method}:{','.join(settings)}" if settings else method)
-    return "+".join(parts)
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """The same as a strategy, which reduces a failing case to a small one."""
+    return draw_cases(lambda *options: draw(st.sampled_from(options)), 1)[0]
+
+
+def random_cases(seed: int, count: int) -> list[Case]:
+    """The cases of a number, drawn evenly: one network, trained in so many ways."""
+    generator = random.Random(seed)
+    return draw_cases(lambda *options: generator.choice(options), count)
 
 
 class _Sketch:
@@ -217,7 +235,7 @@ class _Sketch:
         same = [i for i in range(last) if broadcasts(self.shapes[last], self.shapes[i]) and i]
         if same and self._pick(False, True):
             self._append(Call("Add()", (last, self._pick(*same))))
-        if self._pick(True, True, False) or not self.calls:
+        if self._pick(True, True, False) or not self._weighted():
             if len(self.shapes[-1]) > 2:
                 pool = [f"AdaptiveAvgPool{len(self.shapes[-1]) - 2}d(1)"] if self._pick(False, True) else []
                 for layer in (*pool, "Flatten(1)"):
@@ -231,8 +249,29 @@ class _Sketch:
         """A loss that the output can have: classes where a layer gives them, or rows of features do."""
         ends = self.calls[-1].layer.startswith(("Conv", "Linear"))
         classes = [*(["cross_entropy"] * 2 if len(self.shapes[-1]) == 2 or ends else [])]
-        return str(self._pick("mse", "bce", *classes))
+        return self._pick("mse", "bce", *classes)
+
+    def _weighted(self) -> list[str]:
+        """The names of the layers with a weight that the output depends on, norms aside."""
+        sketch = Network(self.calls)
+        names = dict.fromkeys(sketch.names[index] for index in sketch.alive)
+        return [name for name in names if name.startswith(("conv", "linear"))]
+
+    def methods(self) -> str:
+        """Methods with their settings, in the words of the command line."""
+        weighted = self._weighted()
+        parts = []
+        for method in self._pick(*(METHODS if len(weighted) > 1 else ALONE)).split("+"):
+            settings = []
+            if method in ("lora", "ia3"):
+                targets = self._pick("", "", "", "", "*_*", "linear*|conv*", *weighted)
+                settings += [f"targets={targets}"] if targets else []
+            if method == "lora":
+                settings += [f"rank={self._pick(1, 2, 3, 4, 5)}", *self._pick([], ["alpha=3"], ["alpha=0.5"])]
+                settings += self._pick([], [], ["freeze_a=true"])
+            parts.append(f"{method}:{','.join(settings)}" if settings else method)
+        return "+".join(parts)
 
     def exporter(self) -> str:
         """ONNX has one name for tied weights, so it is told of networks without them only."""
-        return str(self._pick(*EXPORTERS)) if all(call.tied is None for call in self.calls) else "torch"
+        return self._pick(*EXPORTERS) if all(call.tied is None for call in self.calls) else "torch"

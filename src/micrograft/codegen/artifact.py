@@ -58,7 +58,13 @@ class Library:
         target = self.target.value.type.bytes if self.target is not None else 0
         loss = 4 if self.step is not None else 0
         padding = -self.memory.total % 4
-        return handle + self.input.value.type.bytes + self.output.value.type.bytes + target + loss + padding
+        return handle + _words(self.input) + _words(self.output) + target + loss + padding
+
+
+def _words(port: Port) -> int:
+    """bytes of a sample's buffer, which the application declares in whole words."""
+    size = port.value.type.bytes
+    return size + -size % 4
 
 
 ADAPTER_HEADER_BYTES = 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from micrograft.codegen.writer import float_literal
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Port
 from micrograft.ir.types import DType, Value
+from micrograft.ops.embedding import vocabulary
 from micrograft.planning.plan import Plan
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -90,7 +92,9 @@ def _context(library: Library) -> dict[str, object]:
         "input": library.input,
         "output": library.output,
         "input_c": library.input.value.dtype.c,
+        "tokens": vocabulary(library.graph, library.input.value),
         "elements": _elements,
+        "room": lambda which, port: _room(f"{library.name.upper()}_{which}_SIZE", port),
         "memory": memory,
         "slots": slots,
         "layout": _layout,
@@ -131,6 +135,11 @@ def _elements(port: Port) -> str:
     return f"codes of {float_literal(quant.scale)} * (code - {quant.zero})"
 
 
+def _room(size: str, port: Port) -> str:
+    """How many elements the application's buffer has: whole words of them."""
+    return f"({size} + 3) / 4 * 4" if port.value.type.bytes % 4 else size
+
+
 def _layout(port: Port) -> str:
     """How a port's elements lie, and how the user's own axes map to that."""
     shape = _shape(port.value)
@@ -144,10 +153,14 @@ def _shape(value: Value) -> str:
 
 
 def _render(template: str, context: dict[str, object]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
-    return environment.get_template(template).render(context)
+    return _environment().get_template(template).render(context)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """Reads each template once."""
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
 
 def check_name(name: str) -> str:

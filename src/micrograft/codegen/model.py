@@ -15,7 +15,7 @@ from micrograft.ir.graph import Node, Phase
 from micrograft.ir.types import Value
 from micrograft.ops import operator_of
 from micrograft.ops.builder import c_name
-from micrograft.ops.operator import KernelCall, Pointer
+from micrograft.ops.operator import Group, KernelCall, Pointer
 from micrograft.planning.plan import Plan
 
 INDENT = 4
@@ -136,9 +136,12 @@ def _shape(value: Value) -> str:
     return "(" + ", ".join(map(str, value.shape)) + ")"
 
 
-def _argument(pointer: Value | Pointer | None, locations: Locations) -> str:
+def _argument(pointer: Value | Pointer | Group | None, locations: Locations) -> str:
     if pointer is None:
         return "NULL"
+    if isinstance(pointer, Group):
+        members = ", ".join(f".{name} = {_argument(member, locations)}" for name, member in pointer.members)
+        return f"&(const {pointer.struct}){{{members}}}"
     if isinstance(pointer, Pointer):
         return locations.of(pointer.value, pointer.offset)
     return locations.of(pointer)

@@ -30,7 +30,7 @@ from micrograft.spec import parse_clip, parse_methods, parse_optimizer
 
 MODEL = Path(__file__).with_name("watch.onnx")
 BOARD = "nrf52840"
-EPOCHS = 2
+EPOCHS = 4
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Trial:
 
 
 TRIALS = (
-    Trial("head", "sgd:lr=0.1", "tensor:1"),
+    Trial("head", "sgd:lr=0.03", "tensor:1"),
     Trial("bias", "sgd:lr=0.03", "tensor:1"),
-    Trial("lora:alpha=8", "sgd:lr=0.03", "tensor:1"),
+    Trial("lora", "sgd:lr=0.03", "tensor:1"),
     Trial("full", "sgd:lr=0.01", "tensor:1"),
 )
 """Chosen on the nine other people by `examples/watch/study_methods.py`, so that this person's later recordings, on

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from micrograft.frontends import layers
 from micrograft.frontends.network import Network, Tensor, refused
 from micrograft.ir.types import Shape, Value
 from micrograft.ops.average_pool import AveragePoolAttrs
@@ -121,13 +122,14 @@ def average_pool(
     return channels_back(network, y, 1, origin=origin)
 
 
-def mean(network: Network, x: Tensor, axes: Sequence[int], *, keep: bool, origin: str) -> Value:
-    """The mean over all axes but the batch and one other, the channels."""
+def mean(network: Network, x: Tensor, axes: Sequence[int], *, keep: bool, origin: str) -> Tensor:
+    """The mean over some axes; over all but the batch and one other, the channels, it is a global pool."""
     rank = len(x.shape)
     reduced = {axis % rank for axis in axes}
     channels = [axis for axis in range(1, rank) if axis not in reduced]
-    if 0 in reduced or len(channels) != 1 or rank not in (3, 4):
-        raise refused(f"a mean over the axes {tuple(axes)} of {x.shape} is not one over all spatial axes", origin)
+    within = keep and reduced == {rank - 1}  # a normalisation's, more likely than a pool's
+    if within or 0 in reduced or len(channels) != 1 or rank not in (3, 4) or x.shape[0] != 1:
+        return layers.total(network, x, axes, keep=keep, mean=True, origin=origin)
     last = channels_last(network, x, channels[0], origin=origin)
     y = network.add("global_average_pool", (last,), origin=origin)
     y = channels_back(network, y, channels[0], origin=origin)
@@ -145,7 +147,7 @@ def batch_norm(
     return channels_back(network, y, 1, origin=origin)
 
 
-def softmax(network: Network, x: Tensor, axis: int, *, origin: str) -> Value:
-    """Softmax over one axis."""
-    y = network.add("softmax", (channels_last(network, x, axis, origin=origin),), origin=origin)
+def softmax(network: Network, x: Tensor, axis: int, *, op: str = "softmax", origin: str) -> Value:
+    """Softmax, or another operator over the last axis that keeps its length, over one axis."""
+    y = network.add(op, (channels_last(network, x, axis, origin=origin),), origin=origin)
     return channels_back(network, y, axis, origin=origin)

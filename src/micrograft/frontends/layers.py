@@ -9,35 +9,36 @@ import numpy as np
 
 from micrograft.frontends.network import Constant, Network, Tensor, refused
 from micrograft.ir.types import Shape, Value
+from micrograft.ops.arithmetic import SumToAttrs
+from micrograft.ops.clip import ClipAttrs
 from micrograft.ops.concat import ConcatAttrs
 from micrograft.ops.scale import ScaleAttrs
 
-LOG_SOFTMAX = (
-    "log-softmax is not supported",
-    "remove it: the cross-entropy loss applies it itself, and predictions rank the same without it",
-)
-"""The refusal and its fix."""
-
 
 def arithmetic(network: Network, op: str, a: Tensor, b: Tensor, *, origin: str) -> Tensor:
-    """`add`, `sub` or `mul` with broadcast. It trains constants of several elements."""
+    """`add`, `sub` or `mul` with broadcast. It trains constants that have axes, a bias of one element too."""
     if op == "mul":
         for x, factor in ((a, b), (b, a)):
-            if isinstance(factor, Constant) and factor.data.size == 1 and len(factor.shape) <= len(x.shape):
+            if isinstance(factor, Constant) and _is_number(factor) and len(factor.shape) <= len(x.shape):
                 return scale(network, x, float(factor.data.reshape(())), origin=origin)
     return network.add(op, [_operand(network, each) for each in (a, b)], origin=origin)
 
 
 def _operand(network: Network, tensor: Tensor) -> Value:
     if isinstance(tensor, Constant):
-        return network.value(tensor, trains=tensor.data.size > 1)
+        return network.value(tensor, trains=not _is_number(tensor))
     return tensor
 
 
+def _is_number(constant: Constant) -> bool:
+    """Whether a constant is one number, which nobody would train: an initializer of one element has an axis."""
+    return constant.data.size == 1 and not (constant.learnable and constant.shape)
+
+
 def divide(network: Network, a: Tensor, b: Tensor, *, origin: str) -> Tensor:
-    """a / b for a constant b."""
+    """a / b; by a constant it is a product."""
     if not isinstance(b, Constant):
-        raise refused("a division by something that is not constant is not supported", origin)
+        return network.add("div", (_operand(network, a), b), origin=origin)
     if not np.all(b.data):
         raise refused("it divides by zero", origin)
     reciprocal = Constant(np.asarray(1.0 / b.data.astype(np.float64)), f"{b.source}_reciprocal")
@@ -49,8 +50,8 @@ def scale(network: Network, x: Tensor, factor: float, *, origin: str) -> Tensor:
     return x if factor == 1.0 else network.add("scale", (x,), ScaleAttrs(factor), origin=origin)
 
 
-def clip(network: Network, x: Tensor, low: float, high: float, *, origin: str) -> Value:
-    """x between low and high, where that is relu or relu6."""
+def clip(network: Network, x: Tensor, low: float, high: float, *, ends: bool = True, origin: str) -> Value:
+    """x between low and high. ends: whether a gradient passes at these themselves."""
     largest = float(np.finfo(np.float32).max)
     if low == 0.0 and high == 6.0:
         return network.add("relu6", (x,), origin=origin)
@@ -58,7 +59,18 @@ def clip(network: Network, x: Tensor, low: float, high: float, *, origin: str) -
         return network.add("relu", (x,), origin=origin)
     if low <= -largest and high >= largest:
         return network.value(x)
-    raise refused(f"a clip to [{low:g}, {high:g}] is not supported", origin, "use relu or relu6")
+    return network.add("clip", (x,), ClipAttrs(min(low, high), high, ends), origin=origin)
+
+
+def layer_of(module: str, weight: str) -> str:
+    """The name of a layer that a module computes itself, with a weight of its own or of one of its parts.
+
+    >>> layer_of("attn", "attn.in_proj_weight"), layer_of("attn", "attn.out.weight"), layer_of("fc", "fc.weight")
+    ('attn.in_proj', 'attn.out', 'fc')
+    """
+    if not weight.startswith(f"{module}."):
+        return module
+    return weight.removesuffix("weight").rstrip("._")
 
 
 def linear(network: Network, x: Tensor, weight: Tensor, bias: Tensor | None, *, origin: str) -> Value:
@@ -115,5 +127,18 @@ def unsqueeze(network: Network, x: Tensor, axes: Sequence[int], *, origin: str) 
 
 
 def concat(network: Network, parts: Sequence[Tensor], axis: int, *, origin: str) -> Value:
-    """The parts one behind the other along `axis`."""
-    return network.add("concat", parts, ConcatAttrs(axis % len(parts[0].shape)), origin=origin)
+    """The parts one behind the other along `axis`. It trains constants of several elements: a class token."""
+    values = [_operand(network, each) for each in parts]
+    return network.add("concat", values, ConcatAttrs(axis % len(parts[0].shape)), origin=origin)
+
+
+def total(network: Network, x: Tensor, axes: Sequence[int], *, keep: bool, mean: bool, origin: str) -> Tensor:
+    """The sum or mean over some axes."""
+    rank = len(x.shape)
+    reduced = {axis % rank for axis in axes} if rank else set()
+    shape = tuple(1 if axis in reduced else size for axis, size in enumerate(x.shape))
+    y: Tensor = network.add("sum_to", (x,), SumToAttrs(shape), origin=origin) if shape != x.shape else x
+    if mean:
+        y = scale(network, y, math.prod(shape) / math.prod(x.shape), origin=origin)
+    kept = tuple(size for axis, size in enumerate(shape) if axis not in reduced)
+    return y if keep else network.reshape(y, kept, origin=origin)

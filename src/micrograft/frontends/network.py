@@ -13,7 +13,7 @@ import numpy as np
 
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Attrs, Graph, Param, Port, identity, param_of
-from micrograft.ir.types import Array, Shape, TensorType, Value
+from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
 from micrograft.ops.builder import Builder
 from micrograft.ops.operator import ShapeError
 from micrograft.ops.reshape import ReshapeAttrs
@@ -22,11 +22,15 @@ from micrograft.ops.transpose import TransposeAttrs
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A tensor known at import. learnable: a layer may train it, as it is neither a buffer nor computed."""
+    """A tensor known at import. learnable: a layer may train it, as it is neither a buffer nor computed.
+
+    grid: the quantization that `data`, in real numbers, came from.
+    """
 
     data: Array
     source: str
     learnable: bool = False
+    grid: Quantization | None = None
 
     @property
     def shape(self) -> Shape:
@@ -44,10 +48,17 @@ class Network:
         self._inputs: list[Port] = []
         self._params: dict[str, Param] = {}
 
-    def input(self, label: str, shape: Shape) -> Value:
-        """A new input of the network, float32, in the user's layout."""
-        value = Value(self._builder.unique(label), TensorType(shape))
-        self._inputs.append(Port(value, identity(len(shape)), label))
+    def input(self, label: str, shape: Shape, quant: Quantization | None = None) -> Value:
+        """A new input of the network in the user's layout: float32, or int8 codes with a meaning."""
+        return self._input(label, TensorType(shape) if quant is None else TensorType(shape, DType.INT8, quant))
+
+    def tokens(self, label: str, shape: Shape) -> Value:
+        """A new input of the network in the user's layout: indices, int32."""
+        return self._input(label, TensorType(shape, DType.INT32))
+
+    def _input(self, label: str, type_: TensorType) -> Value:
+        value = Value(self._builder.unique(label), type_)
+        self._inputs.append(Port(value, identity(len(type_.shape)), label))
         return value
 
     def value(self, tensor: Tensor, *, trains: bool = False) -> Value:
@@ -57,7 +68,7 @@ class Network:
         known = self._params.get(tensor.source)
         if known is None:
             known = param_of(self._builder.unique(tensor.source), tensor.data.astype(np.float32))
-            known = replace(known, source=tensor.source, learnable=False)
+            known = replace(known, source=tensor.source, learnable=False, grid=tensor.grid)
         learnable = known.learnable or (trains and tensor.learnable)
         self._params[tensor.source] = replace(known, learnable=learnable)
         return known.value

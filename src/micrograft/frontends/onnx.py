@@ -15,16 +15,22 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from micrograft.errors import MicrograftError
+from micrograft.frontends.discover import import_handlers
 from micrograft.frontends.network import Constant, Network, Tensor, unsupported
-from micrograft.frontends.onnx_file import input_shapes, read_model
+from micrograft.frontends.onnx_file import INTEGERS, input_shapes, read_model
 from micrograft.frontends.onnx_operators import HANDLERS, Call
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 
-_LAYOUT = ("Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
+import_handlers("onnx_")
+
+_LAYOUT = ("Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand")
 """Operators that leave a weight the same parameter: they are drawn, not computed."""
 
-_QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+_STORED = "DequantizeLinear"
+"""The operator that a weight stored as codes goes through: it is the parameter in real numbers."""
+
+_QUANTIZED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 
 
 def import_onnx(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
@@ -37,8 +43,8 @@ def import_onnx(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None =
     quantized = next((node for node in model.graph.node if node.op_type in _QUANTIZED), None)
     if quantized is not None:
         raise MicrograftError(
-            f"it is quantized ({quantized.op_type} in layer {quantized.name!r}), and micrograft imports float32 models",
-            where=f"model {str(path)!r}", fix="export the model before quantization",
+            f"it is quantized in operators ({quantized.op_type} in layer {quantized.name!r})",
+            where=f"model {str(path)!r}", fix="export it in QDQ form, or before quantization",
         )  # fmt: skip
     return _Importer(model).run(path.stem, input_shapes(model, shapes or {}))
 
@@ -48,53 +54,69 @@ class _Importer:
         self._model = model
         self._network = Network()
         self._tensors: dict[str, Tensor] = {}
+        self._read_names: set[str] = set()
 
     def run(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
         graph = self._model.graph
         for initializer in graph.initializer:
             data = np.asarray(numpy_helper.to_array(initializer))
             self._tensors[initializer.name] = Constant(data, initializer.name, learnable=data.dtype.kind == "f")
+        kinds = {port.name: port.type.tensor_type.elem_type for port in graph.input}
         for label, shape in shapes.items():
-            self._tensors[label] = self._network.input(label, shape)
+            whole = kinds[label] in INTEGERS
+            self._tensors[label] = (self._network.tokens if whole else self._network.input)(label, shape)
+        self._read_names = {name for node in graph.node for name in node.input} | {port.name for port in graph.output}
         for node in graph.node:
-            self._tensors[node.output[0]] = self._draw(node)
+            drawn = zip(node.output, self._draw(node), strict=False)
+            self._tensors |= {name: tensor for name, tensor in drawn if name and tensor is not None}
+        for port in graph.output:
+            if port.type.tensor_type.elem_type == onnx.TensorProto.BOOL:
+                raise MicrograftError("it is BOOL, and micrograft gives numbers", where=f"output {port.name!r}")
         return self._network.graph(name, [(port.name, self._read(port.name, port.name)) for port in graph.output])
 
-    def _draw(self, node: Any) -> Tensor:
+    def _draw(self, node: Any) -> tuple[Tensor | None, ...]:
+        """The outputs of one node; None for one that nobody reads or that we do not compute."""
         origin = node.name or node.output[0]
         inputs = tuple(self._read(name, origin) if name else None for name in node.input)
         present = [each for each in inputs if each is not None]
         constants = [each for each in present if isinstance(each, Constant)]
-        if len(constants) == len(present) and not (node.op_type in _LAYOUT and constants[0].learnable):
-            return Constant(self._evaluate(node, constants, origin), node.output[0])
+        layout = node.op_type in _LAYOUT and constants and constants[0].learnable
+        if len(constants) == len(present) and not layout and node.op_type != _STORED:
+            results = self._evaluate(node, constants, origin)
+            found = iter(results)
+            return tuple(Constant(next(found), name) if name else None for name in node.output)
         handler = HANDLERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if handler is None:
             kind = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             raise unsupported(kind, origin, tuple(HANDLERS))
+        if layout:  # it stays the user's parameter, whoever reads it under another layout
+            inputs = (self._network.value(constants[0], trains=True), *inputs[1:])
         attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
         weight = inputs[1] if len(inputs) > 1 else None
         source = self._network.source(weight) if weight is not None else ""
         layer = source.removesuffix(".weight") if source.endswith(".weight") else origin
-        return handler(Call(self._network, layer, inputs, attributes))
+        used = frozenset(index for index, name in enumerate(node.output) if name in self._read_names)
+        drawn = handler(Call(self._network, layer, inputs, attributes, used, len(node.output)))
+        return drawn if isinstance(drawn, tuple) else (drawn,)
 
     def _read(self, name: str, reader: str) -> Tensor:
         if name not in self._tensors:
             raise MicrograftError(f"it needs {name!r}, which micrograft does not compute", where=f"layer {reader!r}")
         return self._tensors[name]
 
-    def _evaluate(self, node: Any, constants: list[Constant], origin: str) -> Array:
-        """The first output of a node whose inputs are all constant."""
+    def _evaluate(self, node: Any, constants: list[Constant], origin: str) -> list[Array]:
+        """The outputs of a node whose inputs are all constant."""
         names = [name for name in node.input if name]
         inputs = [
             onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(each.data.dtype), each.shape)
             for name, each in zip(names, constants, strict=True)
         ]
-        output = onnx.helper.make_empty_tensor_value_info(node.output[0])
-        graph = onnx.helper.make_graph([node], "constant", inputs, [output])
+        outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name]
+        graph = onnx.helper.make_graph([node], "constant", inputs, outputs)
         model = onnx.helper.make_model(graph, opset_imports=list(self._model.opset_import))
         feeds = {name: each.data for name, each in zip(names, constants, strict=True)}
         try:
             results: Any = ReferenceEvaluator(model).run(None, feeds)
-            return np.asarray(results[0])
+            return [np.asarray(each) for each in results]
         except Exception as error:  # the evaluator raises whatever the operator's NumPy code does
             raise unsupported(f"{node.op_type} of constants", origin, tuple(HANDLERS)) from error

@@ -14,6 +14,8 @@ from micrograft.errors import MicrograftError
 from micrograft.ir.types import Shape
 
 OLDEST_OPSET = 13
+INTEGERS = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+"""The types of tokens; ours are int32."""
 
 
 def read_model(path: Path) -> Any:
@@ -74,7 +76,7 @@ def input_shapes(model: Any, given: Mapping[str, Shape]) -> dict[str, Shape]:
 def _input_shape(info: Any, given: Shape | None) -> Shape:
     where = f"input {info.name!r}"
     tensor = info.type.tensor_type
-    if tensor.elem_type != onnx.TensorProto.FLOAT:
+    if tensor.elem_type not in (onnx.TensorProto.FLOAT, *INTEGERS):
         kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
         raise MicrograftError(f"it is {kind}, and micrograft takes FLOAT inputs", where=where)
     declared = [each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim]

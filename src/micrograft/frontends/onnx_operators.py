@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from micrograft.errors import MicrograftError
-from micrograft.frontends import channels_first, layers
+from micrograft.frontends import channels_first, layers, pools
 from micrograft.frontends.channels_first import Padding, Windows
 from micrograft.frontends.network import Constant, Network, Tensor, refused
 from micrograft.ir.types import Array, Shape
@@ -18,12 +18,17 @@ from micrograft.ir.types import Array, Shape
 
 @dataclass(frozen=True)
 class Call:
-    """A node to draw: its layer's name, its inputs (None where an optional one is left out), its attributes."""
+    """A node to draw: its layer's name, its inputs (None where an optional one is left out), its attributes.
+
+    used: which of its outputs somebody reads; of the others a handler may return None. outputs: how many there are.
+    """
 
     network: Network
     origin: str
     inputs: tuple[Tensor | None, ...]
     attributes: Mapping[str, Any]
+    used: frozenset[int] = frozenset((0,))
+    outputs: int = 1
 
     @property
     def x(self) -> Tensor:
@@ -71,13 +76,13 @@ class Call:
         return refused(what, self.origin, fix)
 
 
-Handler = Callable[[Call], Tensor]
+Handler = Callable[[Call], Tensor | tuple[Tensor | None, ...]]
 
 HANDLERS: dict[str, Handler] = {}
 """Name of an ONNX operator to its handler."""
 
 
-def _handles(name: str) -> Callable[[Handler], Handler]:
+def handles(name: str) -> Callable[[Handler], Handler]:
     def register(handler: Handler) -> Handler:
         HANDLERS[name] = handler
         return handler
@@ -101,7 +106,7 @@ def _windows(call: Call, kernel: Shape) -> Windows:
     return Windows(kernel, stride, padding, dilation)
 
 
-@_handles("Conv")
+@handles("Conv")
 def _conv(call: Call) -> Tensor:
     weight = call.tensor(1)
     windows = _windows(call, weight.shape[2:])
@@ -118,36 +123,36 @@ def _kernel(call: Call) -> Shape:
     return kernel
 
 
-@_handles("MaxPool")
+@handles("MaxPool")
 def _max_pool(call: Call) -> Tensor:
     ceil = bool(call.integer("ceil_mode", 0))
-    return channels_first.max_pool(call.network, call.x, _windows(call, _kernel(call)), ceil=ceil, origin=call.origin)
+    return pools.max_pool(call.network, call.x, _windows(call, _kernel(call)), ceil=ceil, origin=call.origin)
 
 
-@_handles("AveragePool")
+@handles("AveragePool")
 def _average_pool(call: Call) -> Tensor:
-    return channels_first.average_pool(
+    return pools.average_pool(
         call.network, call.x, _windows(call, _kernel(call)), ceil=bool(call.integer("ceil_mode", 0)),
         count_padding=bool(call.integer("count_include_pad", 0)), origin=call.origin,
     )  # fmt: skip
 
 
-@_handles("GlobalAveragePool")
+@handles("GlobalAveragePool")
 def _global_average_pool(call: Call) -> Tensor:
     axes = range(2, len(call.x.shape))
     return channels_first.mean(call.network, call.x, axes, keep=True, origin=call.origin)
 
 
-@_handles("ReduceMean")
+@handles("ReduceMean")
 def _reduce_mean(call: Call) -> Tensor:
-    axes = call.axes(1)
-    if axes is None:
-        raise call.refused("a mean over all axes is not supported")
-    keep = bool(call.integer("keepdims", 1))
+    axes, rank = call.axes(1), len(call.x.shape)
+    if not axes and call.integer("noop_with_empty_axes", 0):
+        return call.x
+    keep, axes = bool(call.integer("keepdims", 1)), axes or tuple(range(rank))
     return channels_first.mean(call.network, call.x, axes, keep=keep, origin=call.origin)
 
 
-@_handles("BatchNormalization")
+@handles("BatchNormalization")
 def _batch_norm(call: Call) -> Tensor:
     if call.integer("training_mode", 0):
         raise call.refused("it is in training mode", "export the model in evaluation mode")
@@ -156,12 +161,12 @@ def _batch_norm(call: Call) -> Tensor:
     return channels_first.batch_norm(call.network, call.x, affine, statistics, epsilon, origin=call.origin)
 
 
-@_handles("Gemm")
+@handles("Gemm")
 def _gemm(call: Call) -> Tensor:
     network, origin = call.network, call.origin
     x, weight, bias = call.x, call.tensor(1), call.optional(2)
     if call.integer("transA", 0):
-        raise call.refused("a Gemm that transposes its input is not a linear layer")
+        x = network.transpose(x, (1, 0), origin=origin)
     if not network.source(weight):
         raise call.refused("its weight is computed from the data, and must be constant")
     if not call.integer("transB", 0):
@@ -178,52 +183,47 @@ def _gemm(call: Call) -> Tensor:
     return layers.arithmetic(network, "add", product, bias, origin=origin)
 
 
-@_handles("MatMul")
-def _matmul(call: Call) -> Tensor:
-    return layers.matmul(call.network, call.x, call.tensor(1), origin=call.origin)
-
-
-@_handles("Add")
+@handles("Add")
 def _add(call: Call) -> Tensor:
     return layers.arithmetic(call.network, "add", call.x, call.tensor(1), origin=call.origin)
 
 
-@_handles("Sub")
+@handles("Sub")
 def _sub(call: Call) -> Tensor:
     return layers.arithmetic(call.network, "sub", call.x, call.tensor(1), origin=call.origin)
 
 
-@_handles("Mul")
+@handles("Mul")
 def _mul(call: Call) -> Tensor:
     return layers.arithmetic(call.network, "mul", call.x, call.tensor(1), origin=call.origin)
 
 
-@_handles("Div")
+@handles("Div")
 def _div(call: Call) -> Tensor:
     return layers.divide(call.network, call.x, call.tensor(1), origin=call.origin)
 
 
-@_handles("Neg")
+@handles("Neg")
 def _neg(call: Call) -> Tensor:
     return layers.scale(call.network, call.x, -1.0, origin=call.origin)
 
 
-@_handles("Relu")
+@handles("Relu")
 def _relu(call: Call) -> Tensor:
     return call.network.add("relu", (call.x,), origin=call.origin)
 
 
-@_handles("Sigmoid")
+@handles("Sigmoid")
 def _sigmoid(call: Call) -> Tensor:
     return call.network.add("sigmoid", (call.x,), origin=call.origin)
 
 
-@_handles("Tanh")
+@handles("Tanh")
 def _tanh(call: Call) -> Tensor:
     return call.network.add("tanh", (call.x,), origin=call.origin)
 
 
-@_handles("Clip")
+@handles("Clip")
 def _clip(call: Call) -> Tensor:
     low, high = call.constant(1), call.constant(2)
     return layers.clip(
@@ -232,17 +232,12 @@ def _clip(call: Call) -> Tensor:
     )  # fmt: skip
 
 
-@_handles("Softmax")
+@handles("Softmax")
 def _softmax(call: Call) -> Tensor:
     return channels_first.softmax(call.network, call.x, call.integer("axis", -1), origin=call.origin)
 
 
-@_handles("LogSoftmax")
-def _log_softmax(call: Call) -> Tensor:
-    raise call.refused(*layers.LOG_SOFTMAX)
-
-
-@_handles("Flatten")
+@handles("Flatten")
 def _flatten(call: Call) -> Tensor:
     shape = call.x.shape
     axis = call.integer("axis", 1)
@@ -250,7 +245,7 @@ def _flatten(call: Call) -> Tensor:
     return call.network.reshape(call.x, (math.prod(shape[:axis]), math.prod(shape[axis:])), origin=call.origin)
 
 
-@_handles("Reshape")
+@handles("Reshape")
 def _reshape(call: Call) -> Tensor:
     wanted = call.constant(1)
     if wanted is None:
@@ -261,56 +256,56 @@ def _reshape(call: Call) -> Tensor:
     return layers.view(call.network, call.x, sizes, origin=call.origin)
 
 
-@_handles("Squeeze")
+@handles("Squeeze")
 def _squeeze(call: Call) -> Tensor:
     return layers.squeeze(call.network, call.x, call.axes(1), origin=call.origin)
 
 
-@_handles("Unsqueeze")
+@handles("Unsqueeze")
 def _unsqueeze(call: Call) -> Tensor:
     return layers.unsqueeze(call.network, call.x, call.axes(1) or (), origin=call.origin)
 
 
-@_handles("Transpose")
+@handles("Transpose")
 def _transpose(call: Call) -> Tensor:
     rank = len(call.x.shape)
     permutation = call.integers("perm") or tuple(reversed(range(rank)))
     return call.network.transpose(call.x, permutation, origin=call.origin)
 
 
-@_handles("Concat")
+@handles("Concat")
 def _concat(call: Call) -> Tensor:
     parts = [call.tensor(index) for index in range(len(call.inputs))]
     return layers.concat(call.network, parts, call.integer("axis", 0), origin=call.origin)
 
 
-@_handles("Identity")
+@handles("Identity")
 def _identity(call: Call) -> Tensor:
     return call.x
 
 
-@_handles("Dropout")
+@handles("Dropout")
 def _dropout(call: Call) -> Tensor:
-    mode = call.constant(2)
-    if mode is not None and mode.item():
+    mode, ratio = call.constant(2), call.constant(1)
+    if mode is not None and mode.item() and not (ratio is not None and ratio.item() == 0.0):
         raise call.refused("it is in training mode", "export the model in evaluation mode")
     return call.x
 
 
-@_handles("Cast")
+@handles("Cast")
 def _cast(call: Call) -> Tensor:
     if call.integer("to", 1) != 1:  # TensorProto.FLOAT
         raise call.refused("a cast of data to anything but float32 is not supported")
     return call.x
 
 
-@_handles("Shape")
+@handles("Shape")
 def _shape(call: Call) -> Tensor:
     rank = len(call.x.shape)
     end = call.integer("end", rank)
     return Constant(np.asarray(call.x.shape[call.integer("start", 0) : end], dtype=np.int64), f"{call.origin}_shape")
 
 
-@_handles("Size")
+@handles("Size")
 def _size(call: Call) -> Tensor:
     return Constant(np.asarray(math.prod(call.x.shape), dtype=np.int64), f"{call.origin}_size")

@@ -1,4 +1,4 @@
-"""TFLite to graph: float32 models, their weights as they are or stored as float16 or int8 with a scale.
+"""TFLite to graph: float32 models, their weights as they are or stored as float16 or int8 with a scale, and int8 ones.
 
 Layers are called after the user's tensors, made short and unique (`tflite_names`), their parameters
 `<layer>.weight` and `<layer>.bias`. A batch that the file leaves open is 1.
@@ -12,15 +12,25 @@ from pathlib import Path
 import numpy as np
 
 from micrograft.errors import MicrograftError
+from micrograft.frontends.discover import import_handlers
 from micrograft.frontends.network import Constant, Network, Tensor, unsupported
+from micrograft.frontends.quantized import quantization, quantized, real
 from micrograft.frontends.tflite_file import Operation, TensorInfo, TfliteModel, read_model
 from micrograft.frontends.tflite_names import root, short
 from micrograft.frontends.tflite_operators import FOLDED, HANDLERS, Call
 from micrograft.ir.graph import Graph
-from micrograft.ir.types import Shape
+from micrograft.ir.types import Quantization, Shape
+from micrograft.ops.fixed_point import Rounding
 
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-"""Operators with a weight and perhaps a bias behind their input."""
+import_handlers("tflite_")
+
+_ROLES = {
+    "CONV_2D": ("", "weight", "bias"),
+    "DEPTHWISE_CONV_2D": ("", "weight", "bias"),
+    "FULLY_CONNECTED": ("", "weight", "bias"),
+    "TRANSPOSE_CONV": ("", "weight", "", "bias"),
+}
+"""Operators with a weight, second, and perhaps a bias, to what their inputs are to a layer."""
 
 
 def import_tflite(path: str | Path, shapes: Mapping[str, Shape] | None = None) -> Graph:
@@ -30,19 +40,19 @@ def import_tflite(path: str | Path, shapes: Mapping[str, Shape] | None = None) -
     """
     path = Path(path)
     model = read_model(path)
-    _check_float(model, f"model {str(path)!r}")
+    _check_kinds(model, f"model {str(path)!r}")
     return _Importer(model).run(path.stem, shapes or {})
 
 
-def _check_float(model: TfliteModel, where: str) -> None:
-    """Refuse what computes with anything but float32."""
+def _check_kinds(model: TfliteModel, where: str) -> None:
+    """Refuse what computes with anything but float32 and int8."""
     computed = [index for each in model.operations for index in each.outputs]
     for index in (*model.inputs, *computed):
         tensor = model.tensors[index]
-        if tensor.quantization is not None and tensor.kind not in ("FLOAT32", "INT32"):
+        if tensor.quantization is not None and tensor.kind not in ("FLOAT32", "INT32", "INT8"):
             raise MicrograftError(
-                f"it is quantized (tensor {tensor.name!r} is {tensor.kind}), and micrograft imports float32 TFLite models",
-                where=where, fix="convert the model without quantizing its activations",
+                f"it is quantized ({tensor.name!r} is {tensor.kind}), and micrograft imports float32 and int8 models",
+                where=where, fix="convert the model with int8 activations, or without quantizing them",
             )  # fmt: skip
 
 
@@ -62,7 +72,7 @@ class _Importer:
                 raise MicrograftError(f"there is no input {label!r} to give a shape; the model has {', '.join(inputs)}")
         for label, index in inputs.items():
             shape = _input_shape(self._model.tensors[index], shapes.get(label))
-            self._tensors[index] = self._network.input(label, shape)
+            self._tensors[index] = self._network.input(label, shape, _codes(self._model.tensors[index]))
         for operation in self._model.operations:
             self._draw(operation)
         outputs = [(self._model.tensors[index].name, self._read(index, name)) for index in self._model.outputs]
@@ -70,24 +80,30 @@ class _Importer:
 
     def _draw(self, operation: Operation) -> None:
         kind, layer = operation.kind, self._layer(operation)
-        roles = ("", "weight", "bias") if kind in _WEIGHTED else ("",) * len(operation.inputs)
-        inputs = [self._input(*each, layer) for each in zip(operation.inputs, roles, strict=False)]
-        call = Call(self._network, layer, tuple(inputs), operation.options)
+        roles = _ROLES.get(kind, ("",) * len(operation.inputs))
+        stored = [self._input(*each, layer) for each in zip(operation.inputs, roles, strict=False)]
+        inputs = [None if each is None else real(self._network, each, origin=layer) for each in stored]
+        call = Call(self._network, kind, layer, tuple(inputs), operation.options)
         constants = [each for each in inputs if isinstance(each, Constant)]
-        if len(constants) == len(inputs) and kind == "DEQUANTIZE":
-            result: Tensor = constants[0]  # its numbers are real ones already
+        if kind in ("QUANTIZE", "DEQUANTIZE"):
+            drawn: Tensor | tuple[Tensor, ...] = call.x  # its numbers are real ones already
         elif len(constants) == len(inputs) and kind in FOLDED:
             arrays = tuple(each.data for each in constants)
-            result = Constant(FOLDED[kind](call, arrays), self._unique(f"{layer}_constant"))
+            drawn = Constant(FOLDED[kind](call, arrays), self._unique(f"{layer}_constant"))
         elif kind in HANDLERS:
-            result = HANDLERS[kind](call)
+            drawn = HANDLERS[kind](call)
         else:
             raise unsupported(kind, layer, tuple(HANDLERS))
-        self._tensors[operation.outputs[0]] = result
+        results = drawn if isinstance(drawn, tuple) else (drawn,)
+        for index, result in zip(operation.outputs, results, strict=False):
+            quant = _codes(self._model.tensors[index])
+            if quant is not None:
+                result = quantized(self._network, result, quant, Rounding.TWICE, origin=layer)
+            self._tensors[index] = result
 
     def _layer(self, operation: Operation) -> str:
         """The layer's name: that of its weight, else of its output, else of its kind."""
-        weight = operation.inputs[1] if operation.kind in _WEIGHTED and len(operation.inputs) > 1 else -1
+        weight = operation.inputs[1] if operation.kind in _ROLES and len(operation.inputs) > 1 else -1
         if weight in self._layers:
             return self._layers[weight]
         tensors = [weight] if weight >= 0 else []
@@ -107,7 +123,7 @@ class _Importer:
         return name
 
     def _input(self, index: int, role: str, layer: str) -> Tensor | None:
-        """An input of an operation; a constant with a role is the layer's own, even where the file shares equal ones."""
+        """An input of an operation; a constant with a role is its layer's own, though the file may share equal ones."""
         if index < 0:
             return None
         data = self._model.tensors[index].data
@@ -135,14 +151,24 @@ def _constant(tensor: TensorInfo, name: str) -> Constant:
         data = tensor.quantization.dequantized(data)
     if data.dtype.kind == "f":
         data = data.astype(np.float32)
-    return Constant(data, name, learnable=data.dtype.kind == "f")
+    return Constant(data, name, data.dtype.kind == "f", _grid(tensor))
+
+
+def _grid(tensor: TensorInfo) -> Quantization | None:
+    found = tensor.quantization
+    return None if found is None else quantization(found.scale, found.zero_point, found.axis)
+
+
+def _codes(tensor: TensorInfo) -> Quantization | None:
+    """What the codes of an int8 tensor mean; None for any other."""
+    return _grid(tensor) if tensor.kind == "INT8" else None
 
 
 def _input_shape(tensor: TensorInfo, given: Shape | None) -> Shape:
     """The static shape of an input: the file's, with its open batch as 1, or the one that was given."""
     where = f"input {tensor.name!r}"
-    if tensor.kind != "FLOAT32":
-        raise MicrograftError(f"it is {tensor.kind}, and micrograft takes FLOAT32 inputs", where=where)
+    if tensor.kind != "FLOAT32" and _codes(tensor) is None:
+        raise MicrograftError(f"it is {tensor.kind}, and micrograft takes FLOAT32 and quantized INT8", where=where)
     signature = (1, *tensor.signature[1:]) if tensor.signature[:1] == (-1,) else tensor.signature
     if given is not None:
         fits = len(given) == len(signature) and all(

@@ -24,9 +24,10 @@ from micrograft.ops.max_pool import PoolAttrs
 
 @dataclass(frozen=True)
 class Call:
-    """An operation to draw: its layer's name, its inputs (None where one is left out), the schema's options."""
+    """An operation to draw: its kind, its layer's name, its inputs (None where one is left out), its options."""
 
     network: Network
+    kind: str
     origin: str
     inputs: tuple[Tensor | None, ...]
     options: Mapping[str, Any]
@@ -64,7 +65,7 @@ class Call:
         return refused(what, self.origin, fix)
 
 
-Handler = Callable[[Call], Tensor]
+Handler = Callable[[Call], Tensor | tuple[Tensor, ...]]
 
 HANDLERS: dict[str, Handler] = {}
 """Name of a TFLite operator to its handler."""
@@ -72,7 +73,7 @@ HANDLERS: dict[str, Handler] = {}
 Fold = Callable[[Call, tuple[Array, ...]], Array]
 
 
-def _handles(*names: str) -> Callable[[Handler], Handler]:
+def handles(*names: str) -> Callable[[Handler], Handler]:
     def register(handler: Handler) -> Handler:
         HANDLERS.update(dict.fromkeys(names, handler))
         return handler
@@ -88,8 +89,8 @@ def activated(call: Call, y: Tensor) -> Tensor:
         return y
     if kind == kinds.RELU_N1_TO_1:
         return layers.clip(network, y, -1.0, 1.0, origin=origin)
-    names = {kinds.RELU: "relu", kinds.RELU6: "relu6", kinds.TANH: "tanh"}
-    if kind not in names:
+    names = {kinds.RELU: "relu", kinds.RELU6: "relu6"}
+    if kind not in names:  # LiteRT itself computes no other behind these operators
         raise call.refused("the activation that is fused into it is not supported")
     return network.add(names[kind], (y,), origin=origin)
 
@@ -100,18 +101,21 @@ def _padding(call: Call, kernel: Shape, stride: Shape, dilation: Shape) -> Paddi
     return same_padding(call.x.shape[1:-1], kernel, stride, dilation)
 
 
-def _stride(call: Call) -> Shape:
-    return call.integer("StrideH", 1), call.integer("StrideW", 1)
+def stride_of(call: Call) -> Shape:
+    stride = call.integer("StrideH", 1), call.integer("StrideW", 1)
+    if min(stride) < 1:
+        raise call.refused(f"its stride is {stride}")
+    return stride
 
 
-@_handles("CONV_2D", "DEPTHWISE_CONV_2D")
+@handles("CONV_2D", "DEPTHWISE_CONV_2D")
 def _conv(call: Call) -> Tensor:
     """CONV_2D's weight: (O, height, width, C/groups); DEPTHWISE_CONV_2D's: (1, height, width, O)."""
     x, weight, bias = call.x, call.trained(1), call.trained(2)
     if weight is None or len(weight.shape) != 4 or len(x.shape) != 4:
         raise call.refused(f"its input of shape {x.shape} is not (1, height, width, channels)")
     depthwise = "DepthMultiplier" in call.options
-    stride, dilation = _stride(call), (call.integer("DilationHFactor", 1), call.integer("DilationWFactor", 1))
+    stride, dilation = stride_of(call), (call.integer("DilationHFactor", 1), call.integer("DilationWFactor", 1))
     padding = _padding(call, weight.shape[1:3], stride, dilation)
     groups = 1 if depthwise else max(1, x.shape[-1] // weight.shape[-1])
     inputs = [x, weight] if bias is None else [x, weight, bias]
@@ -120,16 +124,16 @@ def _conv(call: Call) -> Tensor:
     return activated(call, call.network.add(op, inputs, attrs, origin=call.origin))
 
 
-@_handles("AVERAGE_POOL_2D")
+@handles("AVERAGE_POOL_2D")
 def _average_pool(call: Call) -> Tensor:
-    kernel, stride = _pool_kernel(call), _stride(call)
+    kernel, stride = _pool_kernel(call), stride_of(call)
     attrs = AveragePoolAttrs(kernel, stride, _padding(call, kernel, stride, (1, 1)), False)
     return activated(call, call.network.add("average_pool", (call.x,), attrs, origin=call.origin))
 
 
-@_handles("MAX_POOL_2D")
+@handles("MAX_POOL_2D")
 def _max_pool(call: Call) -> Tensor:
-    kernel, stride = _pool_kernel(call), _stride(call)
+    kernel, stride = _pool_kernel(call), stride_of(call)
     attrs = PoolAttrs(kernel, stride, _padding(call, kernel, stride, (1, 1)), (1, 1))
     return activated(call, call.network.add("max_pool", (call.x,), attrs, origin=call.origin))
 
@@ -140,7 +144,7 @@ def _pool_kernel(call: Call) -> Shape:
     return call.integer("FilterHeight", 1), call.integer("FilterWidth", 1)
 
 
-@_handles("FULLY_CONNECTED")
+@handles("FULLY_CONNECTED")
 def _fully_connected(call: Call) -> Tensor:
     """Its weight: (outputs, inputs); without KeepNumDims the input becomes rows of so many inputs."""
     x, weight = call.x, call.trained(1)
@@ -151,102 +155,102 @@ def _fully_connected(call: Call) -> Tensor:
     return activated(call, layers.linear(call.network, x, weight, call.trained(2), origin=call.origin))
 
 
-@_handles("ADD")
+@handles("ADD")
 def _add(call: Call) -> Tensor:
     return activated(call, layers.arithmetic(call.network, "add", call.x, call.tensor(1), origin=call.origin))
 
 
-@_handles("SUB")
+@handles("SUB")
 def _sub(call: Call) -> Tensor:
     return activated(call, layers.arithmetic(call.network, "sub", call.x, call.tensor(1), origin=call.origin))
 
 
-@_handles("MUL")
+@handles("MUL")
 def _mul(call: Call) -> Tensor:
     return activated(call, layers.arithmetic(call.network, "mul", call.x, call.tensor(1), origin=call.origin))
 
 
-@_handles("DIV")
+@handles("DIV")
 def _div(call: Call) -> Tensor:
     return activated(call, layers.divide(call.network, call.x, call.tensor(1), origin=call.origin))
 
 
-@_handles("NEG")
+@handles("NEG")
 def _neg(call: Call) -> Tensor:
     return layers.scale(call.network, call.x, -1.0, origin=call.origin)
 
 
-@_handles("RELU")
+@handles("RELU")
 def _relu(call: Call) -> Tensor:
     return call.network.add("relu", (call.x,), origin=call.origin)
 
 
-@_handles("RELU6")
+@handles("RELU6")
 def _relu6(call: Call) -> Tensor:
     return call.network.add("relu6", (call.x,), origin=call.origin)
 
 
-@_handles("RELU_N1_TO_1")
+@handles("RELU_N1_TO_1")
 def _relu_n1_to_1(call: Call) -> Tensor:
     return layers.clip(call.network, call.x, -1.0, 1.0, origin=call.origin)
 
 
-@_handles("LOGISTIC")
+@handles("LOGISTIC")
 def _logistic(call: Call) -> Tensor:
     return call.network.add("sigmoid", (call.x,), origin=call.origin)
 
 
-@_handles("TANH")
+@handles("TANH")
 def _tanh(call: Call) -> Tensor:
     return call.network.add("tanh", (call.x,), origin=call.origin)
 
 
-@_handles("SOFTMAX")
+@handles("SOFTMAX")
 def _softmax(call: Call) -> Tensor:
     x = layers.scale(call.network, call.x, float(call.options.get("Beta", 1.0)), origin=call.origin)
     return call.network.add("softmax", (x,), origin=call.origin)
 
 
-@_handles("MEAN")
+@handles("MEAN")
 def _mean(call: Call) -> Tensor:
     keep = bool(call.options.get("KeepDims", False))
     return channels_first.mean(call.network, call.x, call.integers(1), keep=keep, origin=call.origin)
 
 
-@_handles("RESHAPE")
+@handles("RESHAPE")
 def _reshape(call: Call) -> Tensor:
     shape = call.integers(1) if call.optional(1) is not None else call.options.get("NewShape", ())
     return layers.view(call.network, call.x, shape, origin=call.origin)
 
 
-@_handles("SQUEEZE")
+@handles("SQUEEZE")
 def _squeeze(call: Call) -> Tensor:
     return layers.squeeze(call.network, call.x, call.options.get("SqueezeDims") or None, origin=call.origin)
 
 
-@_handles("EXPAND_DIMS")
+@handles("EXPAND_DIMS")
 def _expand_dims(call: Call) -> Tensor:
     return layers.unsqueeze(call.network, call.x, call.integers(1), origin=call.origin)
 
 
-@_handles("TRANSPOSE")
+@handles("TRANSPOSE")
 def _transpose(call: Call) -> Tensor:
     rank = len(call.x.shape)
     return call.network.transpose(call.x, [axis % rank for axis in call.integers(1)], origin=call.origin)
 
 
-@_handles("CONCATENATION")
+@handles("CONCATENATION")
 def _concatenation(call: Call) -> Tensor:
     parts = [call.tensor(index) for index in range(len(call.inputs))]
     return activated(call, layers.concat(call.network, parts, call.integer("Axis"), origin=call.origin))
 
 
-@_handles("SHAPE")
+@handles("SHAPE")
 def _shape(call: Call) -> Tensor:
     return Constant(np.asarray(call.x.shape, np.int32), f"{call.origin}_shape")
 
 
-@_handles("RANK")
+@handles("RANK")
 def _rank(call: Call) -> Tensor:
     return Constant(np.asarray(len(call.x.shape), np.int32), f"{call.origin}_rank")
 

@@ -6,6 +6,7 @@ Parameters and layers keep the user's names, and a parameter under two names is 
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from micrograft.errors import MicrograftError
+from micrograft.frontends.discover import import_handlers
 from micrograft.frontends.network import Constant, Network, Tensor, unsupported
 from micrograft.frontends.torch_operators import HANDLERS, Call
 from micrograft.ir.graph import Graph
@@ -23,6 +25,11 @@ from micrograft.ir.types import Array
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
+
+import_handlers("torch_")
+
+_INTEGERS = ("torch.int64", "torch.int32")
+"""The types of tokens; ours are int32."""
 
 _FIX = "pass it example inputs of a fixed shape with 1 as the first axis"
 
@@ -41,9 +48,13 @@ def import_torch(module: torch.nn.Module | ExportedProgram, example: Any = None)
     else:
         raise MicrograftError(f"a {type(module).__name__} is not a PyTorch module or exported program")
     name = type(module).__name__ if isinstance(module, torch.nn.Module) else "model"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = program.run_decompositions({})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = program.run_decompositions({})
+    except Exception as error:  # a layer called "code", say, hides an attribute that torch.fx has of its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise MicrograftError(f"torch.export cannot lower it ({reason})", where=f"module {name}") from error
     return _Importer(program).run(name)
 
 
@@ -51,7 +62,7 @@ def load_pt2(path: str | Path) -> Graph:
     """The graph of a `torch.export` archive. Raises MicrograftError."""
     torch = _torch()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _without_logging():
             warnings.simplefilter("ignore")
             program = torch.export.load(str(path))
     except Exception as error:  # zip, pickle and torch errors of every kind
@@ -60,6 +71,16 @@ def load_pt2(path: str | Path) -> Graph:
             fix="write it with torch.export.save",
         ) from error  # fmt: skip
     return import_torch(program)
+
+
+@contextmanager
+def _without_logging() -> Iterator[None]:
+    """torch logs what it also raises; we say it once, in our own words."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _torch() -> Any:
@@ -105,6 +126,7 @@ class _Importer:
         self._program = program
         self._network = Network()
         self._tensors: dict[Any, Tensor] = {}
+        self._several: dict[Any, tuple[Tensor | None, ...]] = {}  # of nodes with several outputs
 
     def run(self, name: str) -> Graph:
         self._constants()
@@ -117,6 +139,9 @@ class _Importer:
             elif node.op == "output":
                 outputs = list(node.args[0])
         labels = ["output"] if len(outputs) == 1 else [f"output_{index}" for index in range(len(outputs))]
+        for node, label in zip(outputs, labels, strict=True):
+            if str(getattr(node.meta.get("val"), "dtype", "")) == "torch.bool":
+                raise MicrograftError("it is torch.bool, and micrograft gives numbers", where=f"output {label!r}")
         tensors = [self._read(node, "output") for node in outputs]
         return self._network.graph(name, list(zip(labels, tensors, strict=True)))
 
@@ -146,23 +171,26 @@ class _Importer:
         for axis, size in enumerate(example.shape):
             if not isinstance(size, int):
                 raise MicrograftError(f"its axis {axis} is dynamic", where=where, fix="export with a fixed shape")
-        if str(example.dtype) != "torch.float32":
+        if str(example.dtype) not in ("torch.float32", *_INTEGERS):
             raise MicrograftError(f"it is {example.dtype}, and micrograft takes torch.float32", where=where)
         shape = tuple(example.shape)
         if not shape or shape[0] != 1:
             raise MicrograftError(
                 f"its shape is {shape}, and micrograft trains with a batch of 1", where=where, fix=_FIX
             )
+        if str(example.dtype) in _INTEGERS:
+            return self._network.tokens(node.name, shape)
         return self._network.input(node.name, shape)
 
     def _call(self, node: Any) -> None:
-        """Draw one node; only the first of several outputs is known."""
+        """Draw one node."""
         origin = _origin(node)
         if str(getattr(node.target, "__name__", "")) == "getitem":
             source, index = node.args
-            if index != 0:
+            outputs = self._several.get(source) or (self._tensors[source],)
+            if index >= len(outputs) or outputs[index] is None:
                 raise unsupported(f"output {index} of {source.target}", origin, tuple(HANDLERS))
-            self._tensors[node] = self._tensors[source]
+            self._tensors[node] = outputs[index]
             return
         schema = getattr(node.target, "_schema", None)
         kind = schema.name.removeprefix("aten::") if schema is not None else str(node.target)
@@ -170,13 +198,15 @@ class _Importer:
             return
         arguments = {} if schema is None else _bound(schema, node)
         read = {name: self._resolve(each, origin) for name, each in arguments.items()}
-        constant = self._computed(node)
-        if constant is not None:
-            self._tensors[node] = constant
-            return
-        if kind not in HANDLERS:
+        drawn: Tensor | tuple[Tensor | None, ...] | None = self._computed(node)
+        if drawn is None and kind not in HANDLERS:
             raise unsupported(kind, origin, tuple(HANDLERS))
-        self._tensors[node] = HANDLERS[kind](Call(self._network, origin, read))
+        if drawn is None:
+            drawn = HANDLERS[kind](Call(self._network, origin, read, _used(node)))
+        if isinstance(drawn, tuple):
+            self._several[node] = drawn
+        else:
+            self._tensors[node] = drawn
 
     def _resolve(self, argument: Any, reader: str) -> Any:
         """The argument with nodes replaced by their tensors; a parameter becomes a value as soon as it is read."""
@@ -196,8 +226,8 @@ class _Importer:
             )
         return self._tensors[node]
 
-    def _computed(self, node: Any) -> Constant | None:
-        """The value of a node that depends on buffers and numbers alone."""
+    def _computed(self, node: Any) -> Constant | tuple[Constant, ...] | None:
+        """The value, or the values, of a node that depends on buffers and numbers alone."""
         torch = _torch()
         read = [self._tensors.get(each) for each in node.all_input_nodes]
         if not all(isinstance(each, Constant) and not each.learnable for each in read):
@@ -209,7 +239,15 @@ class _Importer:
         }
         arguments, keywords = torch.fx.node.map_arg((node.args, node.kwargs), arrays.__getitem__)
         result = node.target(*arguments, **keywords)
+        if isinstance(result, (tuple, list)) and all(isinstance(each, torch.Tensor) for each in result):
+            return tuple(Constant(_array(each), f"{node.name}_{index}") for index, each in enumerate(result))
         return Constant(_array(result), node.name) if isinstance(result, torch.Tensor) else None
+
+
+def _used(node: Any) -> frozenset[int]:
+    """Which of a node's outputs somebody reads."""
+    names = (str(getattr(user.target, "__name__", "")) for user in node.users)
+    return frozenset(user.args[1] if name == "getitem" else 0 for user, name in zip(node.users, names, strict=True))
 
 
 def _array(tensor: Any) -> Array:

@@ -18,11 +18,15 @@ from micrograft.ir.types import Shape, Value
 
 @dataclass(frozen=True)
 class Call:
-    """A node to draw: its layer's name and its arguments by name, tensors resolved."""
+    """A node to draw: its layer's name and its arguments by name, tensors resolved.
+
+    used: which of its outputs somebody reads; of the others a handler may return None.
+    """
 
     network: Network
     origin: str
     arguments: Mapping[str, Any]
+    used: frozenset[int] = frozenset((0,))
 
     @property
     def x(self) -> Tensor:
@@ -56,13 +60,13 @@ class Call:
         return refused(what, self.origin, fix)
 
 
-Handler = Callable[[Call], Tensor]
+Handler = Callable[[Call], Tensor | tuple[Tensor | None, ...]]
 
 HANDLERS: dict[str, Handler] = {}
 """Name of an ATen operator, without overload, to its handler."""
 
 
-def _handles(*names: str) -> Callable[[Handler], Handler]:
+def handles(*names: str) -> Callable[[Handler], Handler]:
     def register(handler: Handler) -> Handler:
         HANDLERS.update(dict.fromkeys(names, handler))
         return handler
@@ -70,10 +74,10 @@ def _handles(*names: str) -> Callable[[Handler], Handler]:
     return register
 
 
-@_handles("conv1d", "conv2d", "convolution")
-def _convolution(call: Call) -> Tensor:
+@handles("conv1d", "conv2d", "convolution")
+def _convolution(call: Call) -> Tensor | tuple[Tensor | None, ...]:
     if call.get("transposed", False):
-        raise call.refused("transposed convolution is not supported")
+        return HANDLERS["conv_transpose2d"](call)
     weight = call.tensor("weight")
     kernel = weight.shape[2:]
     rank = len(kernel)
@@ -103,13 +107,13 @@ def _pool_windows(call: Call) -> Windows:
     return Windows(kernel, stride, _symmetric(call.integers("padding", rank)), dilation)
 
 
-@_handles("max_pool1d", "max_pool2d", "max_pool2d_with_indices")
+@handles("max_pool1d", "max_pool2d", "max_pool2d_with_indices")
 def _max_pool(call: Call) -> Tensor:
     ceil = bool(call.get("ceil_mode", False))
     return channels_first.max_pool(call.network, call.x, _pool_windows(call), ceil=ceil, origin=call.origin)
 
 
-@_handles("avg_pool1d", "avg_pool2d")
+@handles("avg_pool1d", "avg_pool2d")
 def _average_pool(call: Call) -> Tensor:
     if call.get("divisor_override") is not None:
         raise call.refused("average pooling with divisor_override is not supported")
@@ -119,7 +123,7 @@ def _average_pool(call: Call) -> Tensor:
     )  # fmt: skip
 
 
-@_handles("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d")
+@handles("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d")
 def _adaptive_average_pool(call: Call) -> Tensor:
     spatial = call.x.shape[2:]
     wanted = call.integers("output_size", len(spatial))
@@ -135,7 +139,7 @@ def _adaptive_average_pool(call: Call) -> Tensor:
     )
 
 
-@_handles("mean")
+@handles("mean")
 def _mean(call: Call) -> Tensor:
     axes = call.get("dim")
     if not axes:
@@ -146,7 +150,7 @@ def _mean(call: Call) -> Tensor:
     )
 
 
-@_handles("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm", "_native_batch_norm_legit")
+@handles("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm", "_native_batch_norm_legit")
 def _batch_norm(call: Call) -> Tensor:
     if call.get("training", False):
         raise call.refused("its batch norm is in training mode", "export the model after model.eval()")
@@ -160,12 +164,14 @@ def _batch_norm(call: Call) -> Tensor:
     return channels_first.batch_norm(call.network, call.x, (weight, bias), statistics, epsilon, origin=call.origin)
 
 
-@_handles("linear")
+@handles("linear")
 def _linear(call: Call) -> Tensor:
-    return layers.linear(call.network, call.x, call.tensor("weight"), call.optional("bias"), origin=call.origin)
+    weight = call.tensor("weight")
+    origin = layers.layer_of(call.origin, call.network.source(weight))
+    return layers.linear(call.network, call.x, weight, call.optional("bias"), origin=origin)
 
 
-@_handles("addmm")
+@handles("addmm")
 def _addmm(call: Call) -> Tensor:
     if call.get("alpha", 1) != 1 or call.get("beta", 1) != 1:
         raise call.refused("addmm with alpha or beta is not supported")
@@ -173,19 +179,13 @@ def _addmm(call: Call) -> Tensor:
     return layers.arithmetic(call.network, "add", product, call.tensor("self"), origin=call.origin)
 
 
-@_handles("mm", "matmul")
-def _matmul(call: Call) -> Tensor:
-    other = call.tensor("mat2" if "mat2" in call.arguments else "other")
-    return layers.matmul(call.network, call.x, other, origin=call.origin)
-
-
-@_handles("t")
+@handles("t")
 def _t(call: Call) -> Tensor:
     rank = len(call.x.shape)
     return call.network.transpose(call.x, (1, 0) if rank == 2 else range(rank), origin=call.origin)
 
 
-@_handles("transpose")
+@handles("transpose")
 def _transpose(call: Call) -> Tensor:
     order = list(range(len(call.x.shape)))
     a, b = int(call.get("dim0")), int(call.get("dim1"))
@@ -193,23 +193,23 @@ def _transpose(call: Call) -> Tensor:
     return call.network.transpose(call.x, order, origin=call.origin)
 
 
-@_handles("permute")
+@handles("permute")
 def _permute(call: Call) -> Tensor:
     rank = len(call.x.shape)
     return call.network.transpose(call.x, [axis % rank for axis in call.get("dims")], origin=call.origin)
 
 
-@_handles("add")
+@handles("add")
 def _add(call: Call) -> Tensor:
     return layers.arithmetic(call.network, "add", call.x, _other(call), origin=call.origin)
 
 
-@_handles("sub")
+@handles("sub")
 def _sub(call: Call) -> Tensor:
     return layers.arithmetic(call.network, "sub", call.x, _other(call), origin=call.origin)
 
 
-@_handles("rsub")
+@handles("rsub")
 def _rsub(call: Call) -> Tensor:
     return layers.arithmetic(call.network, "sub", _other(call), call.x, origin=call.origin)
 
@@ -219,50 +219,50 @@ def _other(call: Call) -> Tensor:
     return layers.scale(call.network, call.tensor("other"), float(call.get("alpha", 1)), origin=call.origin)
 
 
-@_handles("mul")
+@handles("mul")
 def _mul(call: Call) -> Tensor:
     return layers.arithmetic(call.network, "mul", call.x, call.tensor("other"), origin=call.origin)
 
 
-@_handles("div")
+@handles("div")
 def _div(call: Call) -> Tensor:
     if call.get("rounding_mode") is not None:
         raise call.refused("a division that rounds is not supported")
     return layers.divide(call.network, call.x, call.tensor("other"), origin=call.origin)
 
 
-@_handles("neg")
+@handles("neg")
 def _neg(call: Call) -> Tensor:
     return layers.scale(call.network, call.x, -1.0, origin=call.origin)
 
 
-@_handles("relu")
+@handles("relu")
 def _relu(call: Call) -> Tensor:
     return call.network.add("relu", (call.x,), origin=call.origin)
 
 
-@_handles("relu6")
+@handles("relu6")
 def _relu6(call: Call) -> Tensor:
     return call.network.add("relu6", (call.x,), origin=call.origin)
 
 
-@_handles("sigmoid")
+@handles("sigmoid")
 def _sigmoid(call: Call) -> Tensor:
     return call.network.add("sigmoid", (call.x,), origin=call.origin)
 
 
-@_handles("tanh")
+@handles("tanh")
 def _tanh(call: Call) -> Tensor:
     return call.network.add("tanh", (call.x,), origin=call.origin)
 
 
-@_handles("hardtanh")
+@handles("hardtanh")
 def _hardtanh(call: Call) -> Tensor:
     low, high = float(call.get("min_val", -1.0)), float(call.get("max_val", 1.0))
-    return layers.clip(call.network, call.x, low, high, origin=call.origin)
+    return layers.clip(call.network, call.x, low, high, ends=False, origin=call.origin)
 
 
-@_handles("clamp", "clamp_min", "clamp_max")
+@handles("clamp", "clamp_min", "clamp_max")
 def _clamp(call: Call) -> Tensor:
     low, high = call.get("min", -math.inf), call.get("max", math.inf)
     if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
@@ -270,29 +270,24 @@ def _clamp(call: Call) -> Tensor:
     return layers.clip(call.network, call.x, float(low), float(high), origin=call.origin)
 
 
-@_handles("softmax", "_softmax")
+@handles("softmax", "_softmax")
 def _softmax(call: Call) -> Tensor:
     return channels_first.softmax(call.network, call.x, int(call.get("dim")), origin=call.origin)
 
 
-@_handles("log_softmax", "_log_softmax")
-def _log_softmax(call: Call) -> Tensor:
-    raise call.refused(*layers.LOG_SOFTMAX)
-
-
-@_handles("flatten")
+@handles("flatten")
 def _flatten(call: Call) -> Tensor:
     start, end = int(call.get("start_dim", 0)), int(call.get("end_dim", -1))
     return layers.flatten(call.network, call.x, start, end, origin=call.origin)
 
 
-@_handles("view", "reshape", "_unsafe_view")
+@handles("view", "reshape", "_unsafe_view")
 def _view(call: Call) -> Tensor:
     sizes = call.get("size") or call.get("shape")
     return layers.view(call.network, call.x, sizes, origin=call.origin)
 
 
-@_handles("unflatten")
+@handles("unflatten")
 def _unflatten(call: Call) -> Tensor:
     shape: Shape = call.x.shape
     axis = int(call.get("dim")) % len(shape)
@@ -302,30 +297,30 @@ def _unflatten(call: Call) -> Tensor:
     return call.network.reshape(call.x, (*shape[:axis], *sizes, *shape[axis + 1 :]), origin=call.origin)
 
 
-@_handles("squeeze")
+@handles("squeeze")
 def _squeeze(call: Call) -> Tensor:
     axes = call.get("dim")
     chosen = [axes] if isinstance(axes, int) else axes
     return layers.squeeze(call.network, call.x, chosen, origin=call.origin)
 
 
-@_handles("unsqueeze")
+@handles("unsqueeze")
 def _unsqueeze(call: Call) -> Tensor:
     return layers.unsqueeze(call.network, call.x, [int(call.get("dim"))], origin=call.origin)
 
 
-@_handles("cat")
+@handles("cat")
 def _cat(call: Call) -> Tensor:
     return layers.concat(call.network, call.get("tensors"), int(call.get("dim", 0)), origin=call.origin)
 
 
-@_handles("dropout", "feature_dropout", "native_dropout")
+@handles("dropout", "feature_dropout", "native_dropout")
 def _dropout(call: Call) -> Tensor:
     if call.get("train", False):
         raise call.refused("its dropout is in training mode", "export the model after model.eval()")
     return call.x
 
 
-@_handles("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "_to_copy", "to")
+@handles("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "_to_copy", "to")
 def _same(call: Call) -> Tensor:
     return call.x

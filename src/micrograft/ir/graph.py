@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from micrograft.ir.types import Array, DType, Shape, TensorType, Value
+from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Param:
     that `data.transpose(permutation)` has the shape that the user knows, or has the elements of `user_shape`
     in order. axes: our axes split finer, where `permutation` moves parts of them (the columns of a linear
     layer behind a flatten). learnable: whether the user's framework would train it (a weight, not a running
-    mean). trainable: whether this step does.
+    mean). trainable: whether this step does. grid: the quantization that `data`, in real numbers, came from; its
+    axis is one of the user's.
     """
 
     value: Value
@@ -59,6 +60,7 @@ class Param:
     trainable: bool = False
     user_shape: Shape | None = None
     axes: Shape | None = None
+    grid: Quantization | None = None
 
     @property
     def name(self) -> str:
@@ -89,7 +91,7 @@ class Port:
         return tuple(self.value.shape[axis] for axis in self.permutation)
 
     def to_user(self, data: Array) -> Array:
-        return np.ascontiguousarray(data.transpose(self.permutation))
+        return np.ascontiguousarray(data.transpose(self.permutation)).reshape(self.user_shape)
 
     def from_user(self, data: Array) -> Array:
         return np.ascontiguousarray(data.transpose(np.argsort(self.permutation)))

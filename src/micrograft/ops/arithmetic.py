@@ -142,6 +142,13 @@ MUL = _binary("mul", np.multiply, _mul_gradient, lambda node: node.outputs[0].ty
 
 
 @dataclass(frozen=True)
+class ExpandAttrs(Attrs):
+    """shape: of the output, to which the input is stretched."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class SumToAttrs(Attrs):
     """shape: of the output, which stretches to that of the input."""
 
@@ -163,6 +170,12 @@ def _sum_to(x: Array, shape: Shape) -> Array:
     return np.asarray(x.sum(axis=axes, keepdims=True)).reshape(shape)
 
 
+def _sum_gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
+    (dy,) = gradients
+    assert dy is not None
+    return (backward.emit("expand", dy, attrs=ExpandAttrs(node.inputs[0].shape)),)
+
+
 def _sum_call(node: Node) -> tuple[KernelCall, ...]:
     x, y = node.inputs[0], node.outputs[0]
     way = walk(x.shape, contiguous(x.shape), stretched(y.shape, x.shape))
@@ -181,7 +194,7 @@ def _sum_call(node: Node) -> tuple[KernelCall, ...]:
 def _sum_samples() -> Iterator[Sample]:
     generator = np.random.default_rng(2)
     for shape, to in [
-        ((2, 3, 5), (5,)), ((1, 4, 4, 6), (1, 1, 1, 6)), ((2, 3, 5), (2, 3, 1)), ((2, 9), ()), ((2, 3, 4), (3, 1)),
+        ((2, 3, 5), (5,)), ((1, 4, 4, 6), (1, 1, 1, 6)), ((2, 3, 5), (2, 3, 1)), ((2, 9), (1,)), ((2, 3, 4), (3, 1)),
         ((2, 3, 4, 2, 3), (1, 3, 1, 2, 1)), ((1, 8), (1, 8)),
     ]:  # fmt: skip
         yield Sample((generator.standard_normal(shape).astype(np.float32),), SumToAttrs(to))
@@ -194,6 +207,7 @@ SUM_TO = Operator(
     evaluate=lambda attrs, arrays: (_sum_to(arrays[0], attrs.shape),),
     samples=_sum_samples,
     kernels={DType.FLOAT32: _sum_call},
+    gradient=_sum_gradient,
 )
 
 

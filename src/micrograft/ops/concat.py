@@ -24,6 +24,7 @@ from micrograft.ops.operator import (
     Types,
     require,
 )
+from micrograft.ops.strides import contiguous, walk
 
 
 @dataclass(frozen=True)
@@ -107,46 +108,71 @@ CONCAT = Operator(
 
 @dataclass(frozen=True)
 class SliceAttrs(Attrs):
-    """Indices start … stop − 1 of an axis, counted from the front."""
+    """Of an axis, counted from the front, every `step`-th index from start to stop − 1."""
 
     axis: int
     start: int
     stop: int
+    step: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many indices that are."""
+        return len(range(self.start, self.stop, self.step))
 
 
 def _infer_slice(attrs: SliceAttrs, types: Types) -> Types:
     (x,) = types
     require(
-        0 <= attrs.axis < len(x.shape) and 0 <= attrs.start < attrs.stop <= x.shape[attrs.axis],
-        f"{x.shape} has no indices {attrs.start} to {attrs.stop} along axis {attrs.axis}",
+        0 <= attrs.axis < len(x.shape) and 0 <= attrs.start < attrs.stop <= x.shape[attrs.axis] and attrs.step > 0,
+        f"{x.shape} has no indices {attrs.start} to {attrs.stop} in steps of {attrs.step} along axis {attrs.axis}",
     )
-    return (_resized(x, attrs.axis, attrs.stop - attrs.start),)
+    return (_resized(x, attrs.axis, attrs.size),)
 
 
 def _evaluate_slice(attrs: SliceAttrs, arrays: Arrays) -> Arrays:
-    index = (slice(None),) * attrs.axis + (slice(attrs.start, attrs.stop),)
+    index = (slice(None),) * attrs.axis + (slice(attrs.start, attrs.stop, attrs.step),)
     return (np.ascontiguousarray(arrays[0][index]),)
 
 
 def _slice_back(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
     (dy,) = gradients
     assert dy is not None and isinstance(node.attrs, SliceAttrs)
-    attrs = SliceGradientAttrs(node.attrs.axis, node.attrs.start, node.inputs[0].shape[node.attrs.axis])
+    size = node.inputs[0].shape[node.attrs.axis]
+    attrs = SliceGradientAttrs(node.attrs.axis, node.attrs.start, size, node.attrs.step)
     return (backward.emit("slice_gradient", dy, attrs=attrs),)
 
 
 def _slice_call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(node.attrs, SliceAttrs)
     x, y, axis = node.inputs[0], node.outputs[0], node.attrs.axis
+    start = node.attrs.start * _row(x.shape, axis + 1)
+    if node.attrs.step != 1:
+        way = _stepped(y.shape, x.shape, axis, node.attrs.step)
+        return (KernelCall("mg_transpose_float32", "mg_transpose_params", way, (Pointer(x, start), y)),)
     row = _row(y.shape, axis)
     fields = (("rows", y.type.size // row), ("columns", row), ("x_stride", _row(x.shape, axis)), ("y_stride", row))
-    start = node.attrs.start * _row(x.shape, axis + 1)
     return (KernelCall("mg_copy_float32", "mg_copy_params", fields, (Pointer(x, start), y)),)
+
+
+def _stepped(part: Shape, whole: Shape, axis: int, step: int) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+    """The walk over every `step`-th index of `axis`, of which there are those of `part`; the fields of a kernel."""
+    strides = [each * step if index == axis else each for index, each in enumerate(contiguous(whole))]
+    way = walk(part, strides)
+    (stride,) = way.strides
+    return (
+        ("rows", way.rows),
+        ("columns", way.columns),
+        ("shape", way.shape),
+        ("x_step", stride.step),
+        ("x_jump", stride.jumps),
+    )
 
 
 def _slice_samples() -> Iterator[Sample]:
     x = np.random.default_rng(2).standard_normal((2, 5, 3)).astype(np.float32)
-    for attrs in [SliceAttrs(1, 0, 2), SliceAttrs(2, 1, 3), SliceAttrs(1, 4, 5), SliceAttrs(0, 1, 2)]:
+    for attrs in [SliceAttrs(1, 0, 2), SliceAttrs(2, 1, 3), SliceAttrs(1, 4, 5), SliceAttrs(0, 1, 2),
+                  SliceAttrs(1, 0, 5, 2), SliceAttrs(2, 1, 3, 3), SliceAttrs(1, 1, 5, 3)]:  # fmt: skip
         yield Sample((x,), attrs)
 
 
@@ -163,17 +189,19 @@ SLICE = Operator(
 
 @dataclass(frozen=True)
 class SliceGradientAttrs(Attrs):
-    """Where the slice began, and how long the axis is that it was cut from."""
+    """Where the slice began, how long the axis is that it was cut from, and the step."""
 
     axis: int
     start: int
     size: int
+    step: int = 1
 
 
 def _infer_slice_gradient(attrs: SliceGradientAttrs, types: Types) -> Types:
     (dy,) = types
     require(
-        0 <= attrs.axis < len(dy.shape) and 0 <= attrs.start <= attrs.size - dy.shape[attrs.axis],
+        0 <= attrs.axis < len(dy.shape)
+        and 0 <= attrs.start <= attrs.size - (dy.shape[attrs.axis] - 1) * attrs.step - 1,
         f"{dy.shape} does not fit into {attrs.size} from index {attrs.start} on",
     )
     return (_resized(dy, attrs.axis, attrs.size),)
@@ -181,24 +209,31 @@ def _infer_slice_gradient(attrs: SliceGradientAttrs, types: Types) -> Types:
 
 def _evaluate_slice_gradient(attrs: SliceGradientAttrs, arrays: Arrays) -> Arrays:
     (dy,) = arrays
-    widths = [(0, 0)] * dy.ndim
-    widths[attrs.axis] = (attrs.start, attrs.size - attrs.start - dy.shape[attrs.axis])
-    return (np.pad(dy, widths),)
+    dx = np.zeros((*dy.shape[: attrs.axis], attrs.size, *dy.shape[attrs.axis + 1 :]), dy.dtype)
+    stop = attrs.start + dy.shape[attrs.axis] * attrs.step
+    dx[(slice(None),) * attrs.axis + (slice(attrs.start, stop, attrs.step),)] = dy
+    return (dx,)
 
 
 def _slice_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(node.attrs, SliceGradientAttrs)
     dy, dx, axis = node.inputs[0], node.outputs[0], node.attrs.axis
+    if node.attrs.step != 1:
+        way = _stepped(dy.shape, dx.shape, axis, node.attrs.step)
+        start = node.attrs.start * _row(dx.shape, axis + 1)
+        fields = (("size", dx.type.size), ("start", start), *way)
+        return (KernelCall("mg_scatter_float32", "mg_scatter_params", fields, (dy, dx)),)
     columns = _row(dy.shape, axis)
     before = node.attrs.start * _row(dx.shape, axis + 1)
     after = _row(dx.shape, axis) - before - columns
-    fields = (("rows", dy.type.size // columns), ("before", before), ("columns", columns), ("after", after))
-    return (KernelCall("mg_pad_float32", "mg_pad_params", fields, (dy, dx)),)
+    pads = (("rows", dy.type.size // columns), ("before", before), ("columns", columns), ("after", after))
+    return (KernelCall("mg_pad_float32", "mg_pad_params", pads, (dy, dx)),)
 
 
 def _slice_gradient_samples() -> Iterator[Sample]:
     dy = np.random.default_rng(3).standard_normal((2, 2, 3)).astype(np.float32)
-    for attrs in [SliceGradientAttrs(1, 1, 5), SliceGradientAttrs(2, 0, 4), SliceGradientAttrs(0, 1, 3)]:
+    for attrs in [SliceGradientAttrs(1, 1, 5), SliceGradientAttrs(2, 0, 4), SliceGradientAttrs(0, 1, 3),
+                  SliceGradientAttrs(1, 1, 5, 2), SliceGradientAttrs(2, 1, 8, 3)]:  # fmt: skip
         yield Sample((dy,), attrs)
 
 

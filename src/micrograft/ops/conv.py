@@ -40,6 +40,11 @@ class ConvAttrs(Attrs):
     def window(self, kernel: tuple[int, ...]) -> Window:
         return Window(kernel, self.stride, self.padding, self.dilation)
 
+    def is_linear(self, kernel: tuple[int, ...]) -> bool:
+        """Whether it is a linear layer over the positions."""
+        unpadded = all(pads == (0, 0) for pads in self.padding)
+        return {*kernel, *self.stride, self.groups} == {1} and unpadded
+
 
 @dataclass(frozen=True)
 class ConvInputGradientAttrs(Attrs):
@@ -63,11 +68,6 @@ def conv_kernel_call(
     """A call of one of the convolution kernels, whose parameters are all alike."""
     channels = (("in_channels", x[-1]), ("out_channels", outputs), ("groups", groups))
     return (KernelCall(function, "mg_conv_params", (*window.fields(x), *channels), pointers),)
-
-
-def _is_linear(attrs: ConvAttrs, kernel: tuple[int, ...]) -> bool:
-    unpadded = all(pads == (0, 0) for pads in attrs.padding)
-    return {*kernel, *attrs.stride, attrs.groups} == {1} and unpadded
 
 
 def _split(array: Array, groups: int) -> Array:
@@ -125,7 +125,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     attrs = node.attrs
     assert isinstance(attrs, ConvAttrs)
     kernel = weight.shape[1:-1]
-    if _is_linear(attrs, kernel):
+    if attrs.is_linear(kernel):
         return linear_call(node)
     pointers = (x, weight, bias[0] if bias else None, node.outputs[0])
     return conv_kernel_call("mg_conv_float32", attrs.window(kernel), x.shape, weight.shape[0], attrs.groups, *pointers)
@@ -202,10 +202,10 @@ def _input_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     attrs = node.attrs
     assert isinstance(attrs, ConvInputGradientAttrs)
     conv, kernel = attrs.conv, weight.shape[1:-1]
-    if _is_linear(conv, kernel):
+    if conv.is_linear(kernel):
         return linear_input_gradient_call(node)
     return conv_kernel_call(
-        "mg_conv_input_gradient_float32", conv.window(kernel), attrs.input_shape, weight.shape[0], conv.groups,
+        f"mg_conv_input_gradient_{weight.dtype.value}", conv.window(kernel), attrs.input_shape, weight.shape[0], conv.groups,
         dy, weight, node.outputs[0],
     )  # fmt: skip
 
@@ -221,6 +221,8 @@ def _input_gradient_samples() -> Iterator[Sample]:
         dy = generator.standard_normal((1, *positions, outputs)).astype(np.float32)
         weight = generator.standard_normal((outputs, *kernel, shape[-1] // attrs.groups)).astype(np.float32)
         yield Sample((dy, weight), ConvInputGradientAttrs(attrs, shape))
+        codes = generator.integers(-127, 128, weight.shape).astype(np.int8)  # a frozen int8 layer's
+        yield Sample((dy, codes), ConvInputGradientAttrs(attrs, shape))
 
 
 CONV_INPUT_GRADIENT = Operator(
@@ -254,7 +256,7 @@ def _weight_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     attrs = node.attrs
     assert isinstance(attrs, ConvWeightGradientAttrs)
     conv = attrs.conv
-    if _is_linear(conv, attrs.kernel):
+    if conv.is_linear(attrs.kernel):
         return linear_weight_gradient_call(node)
     return conv_kernel_call(
         "mg_conv_weight_gradient_float32", conv.window(attrs.kernel), x.shape, dy.shape[-1], conv.groups,

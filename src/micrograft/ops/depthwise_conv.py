@@ -143,7 +143,7 @@ def _input_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(attrs, ConvInputGradientAttrs)
     shape = attrs.input_shape
     return conv_kernel_call(
-        "mg_depthwise_conv_input_gradient_float32", attrs.conv.window(weight.shape[1:-1]), shape, dy.shape[-1],
+        f"mg_depthwise_conv_input_gradient_{weight.dtype.value}", attrs.conv.window(weight.shape[1:-1]), shape, dy.shape[-1],
         shape[-1], dy, weight, node.outputs[0],
     )  # fmt: skip
 
@@ -158,6 +158,8 @@ def _input_gradient_samples() -> Iterator[Sample]:
         shape, multiplier, kernel, attrs, _ = case
         dy, weight = _upstream(generator, case), _weight(generator, shape, multiplier, kernel)
         yield Sample((dy, weight), ConvInputGradientAttrs(attrs, shape))
+        codes = generator.integers(-127, 128, weight.shape).astype(np.int8)  # a frozen int8 layer's
+        yield Sample((dy, codes), ConvInputGradientAttrs(attrs, shape))
 
 
 DEPTHWISE_CONV_INPUT_GRADIENT = Operator(

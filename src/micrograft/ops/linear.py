@@ -162,7 +162,8 @@ def linear_input_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     """The C call of the input's gradient; a 1×1 convolution uses it too."""
     dy, weight = node.inputs
     outputs, inputs = weight.shape[0], weight.shape[-1]
-    return _call("mg_linear_input_gradient_float32", rows(dy.shape), inputs, outputs, dy, weight, node.outputs[0])
+    function = f"mg_linear_input_gradient_{weight.dtype.value}"
+    return _call(function, rows(dy.shape), inputs, outputs, dy, weight, node.outputs[0])
 
 
 def _input_gradient_samples() -> Iterator[Sample]:
@@ -170,6 +171,8 @@ def _input_gradient_samples() -> Iterator[Sample]:
     for shape, inputs in [((1, 3), 5), ((1, 10), 32), ((2, 3, 9), 7)]:
         dy, weight = generator.standard_normal(shape), generator.standard_normal((shape[-1], inputs))
         yield Sample((dy.astype(np.float32), weight.astype(np.float32)))
+        codes = generator.integers(-127, 128, weight.shape).astype(np.int8)  # a frozen int8 layer's
+        yield Sample((dy.astype(np.float32), codes))
 
 
 LINEAR_INPUT_GRADIENT = Operator(

@@ -7,7 +7,7 @@ the window has at most 256 places. Padding never wins. x: (1, *spatial, C); y, i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,12 +58,13 @@ def _infer(attrs: PoolAttrs, types: Types) -> Types:
     attrs.window.check(x.shape)
     attrs.window.check_never_empty(x.shape)
     shape = (1, *attrs.window.output(x.shape[1:-1]), x.shape[-1])
-    return TensorType(shape, x.dtype), TensorType(shape, attrs.index)
+    return replace(x, shape=shape), TensorType(shape, attrs.index)
 
 
 def _evaluate(attrs: PoolAttrs, arrays: Arrays) -> Arrays:
     (x,) = arrays
-    windows = attrs.window.view(x, fill=-np.inf)
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    windows = attrs.window.view(x, fill=lowest)
     flat = windows.reshape(*windows.shape[: len(attrs.kernel) + 1], attrs.window.places, x.shape[-1])
     index = flat.argmax(axis=-2, keepdims=True)
     y = np.take_along_axis(flat, index, axis=-2)
@@ -87,7 +88,8 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     y, *index = node.outputs
     assert isinstance(node.attrs, PoolAttrs)
     pointers = (x, y, index[0] if index else None)
-    return (KernelCall("mg_max_pool_float32", "mg_max_pool_params", _fields(node.attrs, x.shape), pointers),)
+    function = "mg_max_pool_int8" if x.dtype is DType.INT8 else "mg_max_pool_float32"
+    return (KernelCall(function, "mg_max_pool_params", _fields(node.attrs, x.shape), pointers),)
 
 
 def _cases() -> Iterator[tuple[Shape, PoolAttrs]]:
@@ -112,6 +114,8 @@ def _samples() -> Iterator[Sample]:
         yield Sample((_distinct(generator, shape),), attrs)
     tied = generator.integers(0, 3, (1, 6, 6, 4)).astype(np.float32)
     yield Sample((tied,), PoolAttrs((3, 3), (1, 1), ((1, 1), (1, 1))), differentiable=())
+    for shape, attrs in _cases():
+        yield Sample((generator.integers(-128, 128, shape).astype(np.int8),), attrs)
 
 
 MAX_POOL = Operator(
@@ -121,7 +125,7 @@ MAX_POOL = Operator(
     infer=_infer,
     evaluate=_evaluate,
     samples=_samples,
-    kernels={DType.FLOAT32: _call},
+    kernels={DType.FLOAT32: _call, DType.INT8: _call},
     gradient=_gradient,
 )
 

@@ -32,6 +32,14 @@ class Pointer:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Pointers that a kernel takes as one struct, made where it is called: type and members in the C order."""
+
+    struct: str
+    members: tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True)
 class KernelCall:
     """One call of a C kernel: `function(&params, pointers...)`.
 
@@ -43,7 +51,7 @@ class KernelCall:
     function: str
     struct: str
     fields: tuple[tuple[str, int | float | tuple[int, ...]], ...]
-    pointers: tuple[Value | Pointer | None, ...]
+    pointers: tuple[Value | Pointer | Group | None, ...]
 
 
 KernelRule = Callable[[Node], Sequence[KernelCall]]
@@ -60,6 +68,9 @@ class Backward(Protocol):
 
     def emit(self, op: str, *inputs: Value, attrs: Attrs | None = None) -> Value:
         """Append a backward node; its first output."""
+
+    def emit_all(self, op: str, *inputs: Value, attrs: Attrs | None = None, outputs: int) -> tuple[Value, ...]:
+        """Append a backward node; its first outputs, so many."""
 
 
 GradientRule = Callable[[Backward, Node, Gradients], Gradients]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
-from micrograft.ir.types import Shape, TensorType
+from micrograft.ir.types import Shape
 from micrograft.ops.operator import Arrays, Backward, Gradients, Operator, Sample, Types, require
 
 
@@ -28,7 +28,7 @@ def _infer(attrs: ReshapeAttrs, types: Types) -> Types:
         math.prod(attrs.shape) == types[0].size,
         f"{types[0].shape} does not have as many elements as {attrs.shape}",
     )
-    return (TensorType(attrs.shape, types[0].dtype),)
+    return (replace(types[0], shape=attrs.shape),)
 
 
 def _evaluate(attrs: ReshapeAttrs, arrays: Arrays) -> Arrays:

@@ -5,11 +5,27 @@ from __future__ import annotations
 from micrograft.ir.graph import Graph
 from micrograft.passes.absorb_layouts import absorb_layouts
 from micrograft.passes.eliminate_transposes import eliminate_transposes
+from micrograft.passes.fuse_attention import fuse_attention
 from micrograft.passes.fuse_bias import fuse_bias
+from micrograft.passes.fuse_gates import fuse_gates
+from micrograft.passes.fuse_normalization import fuse_normalization
+from micrograft.passes.pack_attention import pack_attention
 from micrograft.passes.permute_columns import permute_columns
 from micrograft.passes.prune import prune
 
-_STEPS = (eliminate_transposes, permute_columns, prune, absorb_layouts, fuse_bias, absorb_layouts, prune)
+_STEPS = (
+    fuse_normalization,
+    fuse_gates,
+    fuse_attention,
+    eliminate_transposes,
+    pack_attention,
+    permute_columns,
+    prune,
+    absorb_layouts,
+    fuse_bias,
+    absorb_layouts,
+    prune,
+)
 """A reader that is dead would keep a parameter from being laid out anew, so these go first."""
 
 

@@ -20,7 +20,7 @@ from micrograft.ops.operator import ShapeError
 LOSSES = {"cross_entropy": "cross_entropy", "mse": "mean_squared_error", "bce": "binary_cross_entropy"}
 """The name that a person writes, to the operator."""
 
-_STRIPPED = {"cross_entropy": "softmax", "bce": "sigmoid"}
+_STRIPPED = {"cross_entropy": ("softmax", "log_softmax"), "bce": ("sigmoid",)}
 """A loss on logits reads what stands before the network's last activation."""
 
 TARGET = "target"
@@ -31,17 +31,14 @@ def attach_loss(graph: Graph, loss: str) -> TrainStep:
 
     cross_entropy takes class indices int32, one per row of the output; mse and bce take float32 of the output's
     shape. A last softmax (cross_entropy) or sigmoid (bce) is kept for predictions, but the loss reads the logits
-    before it. Raises MicrograftError for an unknown loss or a network with several outputs.
+    before it; so it does with an argmax. Raises MicrograftError for an unknown loss or a network with several outputs.
     """
     if loss not in LOSSES:
         raise MicrograftError(f"There is no loss {loss!r}; use one of {', '.join(LOSSES)}.")
     if len(graph.outputs) != 1:
         names = ", ".join(port.label or port.value.name for port in graph.outputs)
         raise MicrograftError(f"The network has {len(graph.outputs)} outputs ({names}), but a loss takes one of them.")
-    logits = graph.outputs[0].value
-    producer = graph.producers.get(logits.name)
-    if producer is not None and producer.op == _STRIPPED.get(loss):
-        logits = producer.inputs[0]
+    logits = _read_by(loss, graph)
     builder = Builder(value.name for value in graph.values)
     target_type = TensorType(logits.shape[:-1], DType.INT32) if loss == "cross_entropy" else TensorType(logits.shape)
     target = Value(builder.unique(TARGET), target_type)
@@ -50,10 +47,23 @@ def attach_loss(graph: Graph, loss: str) -> TrainStep:
     except ShapeError as error:
         raise MicrograftError(f"The loss {loss} cannot read the network's output: {error}.") from error
     port = Port(target, identity(len(target.shape)), TARGET)
-    if loss != "cross_entropy":
+    if loss != "cross_entropy" and len(target.shape) == len(graph.outputs[0].permutation):
         port = replace(port, permutation=graph.outputs[0].permutation)
     nodes = (*graph.nodes, *builder.nodes)
     return TrainStep(replace(graph, inputs=(*graph.inputs, port), outputs=(), nodes=nodes), value)
+
+
+def _read_by(loss: str, graph: Graph) -> Value:
+    """What the loss reads: the output, or what stands before its argmax, and before the activation of logits."""
+    output = graph.outputs[0].value
+    producers = graph.producers
+    value = output
+    while (node := producers.get(value.name)) is not None and node.op in ("argmax", "reshape"):
+        value = node.inputs[0]
+        if node.op == "argmax":
+            output = value
+    producer = producers.get(output.name)
+    return producer.inputs[0] if producer is not None and producer.op in _STRIPPED.get(loss, ()) else output
 
 
 def differentiate(step: TrainStep) -> TrainStep:
@@ -95,9 +105,12 @@ class _Backward:
         return current.outputs[index]
 
     def emit(self, op: str, *inputs: Value, attrs: Attrs | None = None) -> Value:
+        return self.emit_all(op, *inputs, attrs=attrs, outputs=1)[0]
+
+    def emit_all(self, op: str, *inputs: Value, attrs: Attrs | None = None, outputs: int) -> tuple[Value, ...]:
         node = self._nodes[self._position]
-        name = f"{node.outputs[0].name}_{op}"
-        return self._builder.add(op, inputs, attrs, origin=node.origin, name=name, phase=Phase.BACKWARD)
+        names = (f"{node.outputs[0].name}_{op}",) * outputs
+        return self._builder.add_all(op, inputs, attrs, origin=node.origin, names=names, phase=Phase.BACKWARD)
 
     def run(self) -> TrainStep:
         for position in reversed(range(len(self._nodes))):

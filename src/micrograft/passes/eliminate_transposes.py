@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from micrograft.ir.graph import Graph, Node, Port, identity
-from micrograft.ir.types import Shape, TensorType, Value
+from micrograft.ir.types import Shape, Value
 from micrograft.ops import check, operator_of
+from micrograft.ops.arithmetic import SumToAttrs
 from micrograft.ops.builder import Builder
-from micrograft.ops.concat import ConcatAttrs
+from micrograft.ops.concat import ConcatAttrs, SliceAttrs
 from micrograft.ops.reshape import ReshapeAttrs
 from micrograft.ops.transpose import TransposeAttrs
+from micrograft.passes.lying_order import lying_order
 from micrograft.passes.rebuild import rebuild
 
 Permutation = tuple[int, ...]
@@ -81,7 +83,8 @@ class _Elimination:
     def _input(self, port: Port) -> Port:
         """The input in the layout that its first reader wants."""
         wanted = self._wanted(port.value.name, identity(len(port.permutation)))
-        value = Value(port.value.name, TensorType(_permuted(port.value.shape, wanted), port.value.dtype))
+        type_ = replace(port.value.type, shape=_permuted(port.value.shape, wanted))
+        value = Value(port.value.name, type_)
         view = _View(value, _inverse(wanted))
         self._views[value.name] = view
         return replace(port, value=value, permutation=view.transposed(port.permutation).permutation)
@@ -142,26 +145,22 @@ class _Elimination:
         value = self._before_reshape.get(value.name, value)
         if value.shape == shape:
             return value
-        result = Value(name, TensorType(shape, value.dtype))
+        result = Value(name, replace(value.type, shape=shape))
         origin = origin or self._origin(value)
         self._builder.define(result, "reshape", (value,), ReshapeAttrs(shape), origin=origin)
         self._before_reshape[name] = value
         return result
 
     def _reshape(self, node: Node, view: _View, shape: Shape) -> _View:
-        """What a reshape gives; it slips under a view whose axes it keeps, but for those of length one."""
+        """What a reshape gives; it slips under a view where each of its axes lies in one piece."""
         name = node.outputs[0].name
         if not view.moves_elements:
             value = self._reshaped(view.value, shape, name, node.origin)
             return _View(value, identity(len(shape)))
-        kept = [axis for axis in view.permutation if view.value.shape[axis] != 1]
-        long = [axis for axis, size in enumerate(shape) if size != 1]
-        if [view.value.shape[axis] for axis in kept] != [shape[axis] for axis in long]:
+        order = lying_order(view.shape, view.permutation, shape)
+        if order is None:
             value = self._reshaped(self._make(view), shape, name, node.origin)
             return _View(value, identity(len(shape)))
-        # Axes of length one stay where they are; the others stand in the order that they have in view.value.
-        inner = iter(sorted(long, key=lambda axis: kept[long.index(axis)]))
-        order = tuple(next(inner) if size != 1 else axis for axis, size in enumerate(shape))
         value = self._reshaped(view.value, _permuted(shape, order), name)
         return _View(value, _inverse(order))
 
@@ -177,6 +176,10 @@ class _Elimination:
         attrs = node.attrs
         if isinstance(attrs, ConcatAttrs):
             attrs = ConcatAttrs(lead[attrs.axis])
+        elif isinstance(attrs, SliceAttrs):
+            attrs = replace(attrs, axis=lead[attrs.axis])
+        elif isinstance(attrs, SumToAttrs):
+            attrs = SumToAttrs(_permuted(attrs.shape, _inverse(lead)))
         self._append(rebuild(node, inputs, attrs), lead)
 
     def _aligned(self, view: _View, permutation: Permutation) -> Value:
@@ -192,4 +195,6 @@ class _Elimination:
 
 
 def _is_transparent(node: Node) -> bool:
-    return operator_of(node).elementwise or isinstance(node.attrs, ConcatAttrs)
+    if isinstance(node.attrs, SumToAttrs):
+        return node.op == "sum_to" and len(node.attrs.shape) == len(node.inputs[0].shape)
+    return operator_of(node).elementwise or isinstance(node.attrs, (ConcatAttrs, SliceAttrs))

@@ -38,10 +38,19 @@ def fuse_bias(graph: Graph) -> Graph:
             if len(bias.shape) > 1:
                 attrs = ReshapeAttrs(bias.shape[-1:])
                 bias = builder.add("reshape", (bias,), attrs, origin=layer.origin, name=f"{bias.name}_vector")
-            builder.nodes.append(replace(layer, inputs=(*layer.inputs, bias), outputs=(result,)))
+            origin = _layer(graph, layer, fused[result.name][1])
+            builder.nodes.append(replace(layer, inputs=(*layer.inputs, bias), outputs=(result,), origin=origin))
         elif result.name not in gone:
             builder.nodes.append(node)
     return check(replace(graph, nodes=tuple(builder.nodes)), "fuse_bias")
+
+
+def _layer(graph: Graph, layer: Node, bias: Value) -> str:
+    """The layer's name: that of its bias, where the exporter has lost the name of its weight."""
+    names = [param.source if (param := graph.param(value.name)) else "" for value in (layer.inputs[1], bias)]
+    if not names[0].endswith("weight") and names[1].endswith("bias"):
+        return names[1].removesuffix("bias").rstrip("._") or layer.origin
+    return layer.origin
 
 
 def _is_bias(graph: Graph, vector: Value, channels: int) -> bool:

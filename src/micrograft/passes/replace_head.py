@@ -18,7 +18,8 @@ from micrograft.passes.rebuild import rebuild
 _START = 0.1
 """Standard deviation of the new head's outputs: every class starts about equally likely."""
 
-_TRANSPARENT = ("softmax", "average_pool", "max_pool", "global_average_pool", "reshape", "transpose")
+_POOLS = ("average_pool", "max_pool", "global_average_pool")
+_TRANSPARENT = (*_POOLS, "softmax", "log_softmax", "argmax", "reshape", "transpose")
 """What may stand between the head and the output, beside anything elementwise."""
 
 

@@ -15,9 +15,11 @@ from typing import ClassVar
 import numpy as np
 
 from micrograft.errors import MicrograftError
-from micrograft.ir.graph import Graph, Node, Param, identity
+from micrograft.ir.graph import Attrs, Graph, Node, Param, identity
 from micrograft.ir.types import Array, TensorType, Value
 from micrograft.ops.builder import Builder
+from micrograft.ops.conv_of_codes import ConvOfCodesAttrs
+from micrograft.ops.quantized_conv import QuantizedConvAttrs
 from micrograft.ops.scale import ScaleAttrs
 from micrograft.peft.method import Method, Start, layers_to_adapt
 
@@ -41,8 +43,8 @@ class LoRA(Method):
     def apply(self, graph: Graph, start: Start) -> Graph:
         if self.rank < 1:
             raise MicrograftError(f"LoRA's rank is {self.rank}; it must be at least 1.")
-        chosen = layers_to_adapt(graph, ("linear", "conv"), self.targets)
-        chosen = [node for node in chosen if getattr(node.attrs, "groups", 1) == 1]
+        chosen = layers_to_adapt(graph, ("linear", "conv", "quantized_conv"), self.targets)
+        chosen = [node for node in chosen if _groups(node) == 1]
         if not chosen:
             raise MicrograftError(
                 f"LoRA adapts ungrouped convolutions; targets={self.targets!r} fits grouped ones only."
@@ -79,16 +81,33 @@ class LoRA(Method):
         return a, replace(b, trainable=True, user_shape=(outputs, self.rank, *(1 for _ in window[1:])))
 
     def _adapt(self, node: Node, a: Param, b: Param, builder: Builder) -> None:
-        """Append the node with its detour behind it."""
+        """Append the node with its detour: behind it, or inside it where the node computes on int8 codes."""
         x = node.inputs[0]
         (y,) = node.outputs
+        if isinstance(node.attrs, QuantizedConvAttrs):
+            assert x.type.quant is not None, "an int8 layer's input has a meaning"
+            reads = ConvOfCodesAttrs(node.attrs.conv, x.type.quant)
+            down = self._down("conv_of_codes", node, a, reads, builder)
+            builder.define(y, "adapted_conv", (*node.inputs, down, b.value), node.attrs, origin=node.origin)
+            return
         before = Value(builder.unique(f"{y.name}_frozen"), y.type)
         builder.nodes.append(replace(node, outputs=(before,)))
-        down = builder.add(node.op, (x, a.value), node.attrs, origin=node.origin, name=f"{y.name}_lora")
-        factor = (self.rank if self.alpha is None else self.alpha) / self.rank
-        if factor != 1.0:
-            down = builder.add("scale", (down,), ScaleAttrs(factor), origin=node.origin, name=f"{y.name}_lora")
+        down = self._down(node.op, node, a, node.attrs, builder)
         builder.define(y, "linear_add", (down, b.value, before), origin=node.origin)
+
+    def _down(self, op: str, node: Node, a: Param, attrs: Attrs, builder: Builder) -> Value:
+        """(alpha/r)·A·x."""
+        name = f"{node.outputs[0].name}_lora"
+        down = builder.add(op, (node.inputs[0], a.value), attrs, origin=node.origin, name=name)
+        factor = (self.rank if self.alpha is None else self.alpha) / self.rank
+        if factor == 1.0:
+            return down
+        return builder.add("scale", (down,), ScaleAttrs(factor), origin=node.origin, name=name)
+
+
+def _groups(node: Node) -> int:
+    attrs = node.attrs.conv if isinstance(node.attrs, QuantizedConvAttrs) else node.attrs
+    return getattr(attrs, "groups", 1)
 
 
 def _param(builder: Builder, source: str, data: Array, permutation: tuple[int, ...]) -> Param:

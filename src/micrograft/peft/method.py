@@ -17,6 +17,7 @@ import numpy as np
 
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node, Param
+from micrograft.ir.types import DType
 from micrograft.ops import check
 
 
@@ -59,8 +60,12 @@ def apply_methods(graph: Graph, methods: Sequence[Method], start: Start) -> Grap
 
 
 def mark(graph: Graph, wanted: Callable[[Param], bool], why_none: str) -> Graph:
-    """Mark the learnable parameters that `wanted` picks. Raises MicrograftError(why_none) where it picks none."""
-    chosen = {param.name for param in graph.params if param.learnable and wanted(param)}
+    """Mark the learnable parameters that `wanted` picks, int8 ones aside, which stay frozen.
+
+    Raises MicrograftError(why_none) where it picks none.
+    """
+    floats = (param for param in graph.params if param.learnable and param.value.dtype is DType.FLOAT32)
+    chosen = {param.name for param in floats if wanted(param)}
     if not chosen:
         raise MicrograftError(why_none)
     params = [replace(param, trainable=True) if param.name in chosen else param for param in graph.params]
@@ -70,14 +75,18 @@ def mark(graph: Graph, wanted: Callable[[Param], bool], why_none: str) -> Graph:
 def matches(layer: str, pattern: str) -> bool:
     """Whether a layer's name, or its end behind a dot, fits one of the globs in `pattern` (`|` separates them).
 
+    A glob behind a `^` must fit the whole name.
+
     >>> matches("blocks.0.attn.q", "q|v"), matches("head", "conv*"), matches("conv1", "")
     (True, False, True)
+    >>> matches("conv1", "^conv1"), matches("blocks.conv1", "^conv1")
+    (True, False)
     """
     if not pattern:
         return True
-    return any(
-        fnmatch.fnmatchcase(layer, glob) or fnmatch.fnmatchcase(layer, f"*.{glob}") for glob in pattern.split("|")
-    )
+    whole = [glob.removeprefix("^") for glob in pattern.split("|")]
+    ends = [f"*.{glob}" for glob in pattern.split("|") if not glob.startswith("^")]
+    return any(fnmatch.fnmatchcase(layer, glob) for glob in (*whole, *ends))
 
 
 def layers_to_adapt(graph: Graph, ops: Sequence[str], pattern: str) -> list[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from micrograft.ir.graph import Graph
+from micrograft.ir.types import Value
 
 
 def backpropagation_ram(graph: Graph, floats_per_parameter: int) -> int:
@@ -15,15 +16,20 @@ def backpropagation_ram(graph: Graph, floats_per_parameter: int) -> int:
 
     floats_per_parameter: of optimizer state (0 for SGD, 1 with momentum, 2 for Adam).
     """
-    parameters = sum(param.value.type.bytes for param in graph.params if param.learnable)
-    activations = sum(port.value.type.bytes for port in graph.inputs)
-    activations += sum(node.outputs[0].type.bytes for node in graph.nodes)
+    parameters = sum(_floats(param.value) for param in graph.params if param.learnable)
+    activations = sum(_floats(port.value) for port in graph.inputs)
+    activations += sum(_floats(node.outputs[0]) for node in graph.nodes)
     computed = {node.outputs[0].name for node in graph.nodes}
     gradients = max(
         (
-            node.outputs[0].type.bytes + sum(v.type.bytes for v in node.inputs if v.name in computed)
+            _floats(node.outputs[0]) + sum(_floats(value) for value in node.inputs if value.name in computed)
             for node in graph.nodes
         ),
         default=0,
     )
     return parameters * (2 + floats_per_parameter) + activations + gradients
+
+
+def _floats(value: Value) -> int:
+    """bytes of a value in float32, whatever micrograft holds it in."""
+    return 4 * value.type.size

@@ -43,12 +43,38 @@ class Buffer:
 
 
 @dataclass(frozen=True)
+class Recomputation:
+    """What is spent twice, in estimated instructions.
+
+    nodes: how many run again. extra: their work. step: the work of a step without them. bound: proven; no answer
+    within the budget has less extra work.
+    """
+
+    nodes: int
+    extra: int
+    step: int
+    bound: int
+
+    @property
+    def share(self) -> float:
+        """The extra work as a share of the step's."""
+        return self.extra / max(self.step, 1)
+
+    @property
+    def gap(self) -> float:
+        """How much of a step's work the best answer may at most save over this one; 0 where this is proven best."""
+        return (self.extra - self.bound) / max(self.step, 1)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A schedule and the arena that it needs.
 
     schedule: the nodes in the order in which they run. aliases: name of every value to the name of the value
     whose memory it uses (itself, a parameter, an input, or the first value of its buffer). arena: bytes,
     exact. lower_bound: bytes, the largest sum of buffers alive at once; no placement can be smaller.
+    least_arena: bytes; it is proven that no placement of these buffers needs fewer words. recomputation: what
+    runs twice so that the arena fits its budget, None where nothing needs to.
     """
 
     schedule: tuple[Node, ...]
@@ -56,6 +82,8 @@ class Plan:
     buffers: tuple[Buffer, ...]
     arena: int
     lower_bound: int
+    least_arena: int = 0
+    recomputation: Recomputation | None = None
 
     def live(self, position: int) -> tuple[Buffer, ...]:
         """The buffers that are alive while node `position` runs."""

@@ -1,25 +1,81 @@
-"""Graph in, plan out: schedule, lifetimes, placement."""
+"""Graph in, plan out: schedule, what is computed again, lifetimes, placement."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from micrograft.ir.graph import Graph
+from micrograft.errors import MicrograftError
+from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Value
+from micrograft.planning.effort import Effort, solver_is_there
 from micrograft.planning.lifetimes import lifetimes
 from micrograft.planning.place import place
-from micrograft.planning.plan import Plan
+from micrograft.planning.place_exactly import Placement, aligned_bound, place_exactly
+from micrograft.planning.plan import Buffer, Plan
+from micrograft.planning.rematerialize import Unreachable, rematerialize
 from micrograft.planning.schedule import schedule
 
+_ATTEMPTS = 4
+"""How often a tighter budget is tried where the placement does not reach its lower bound."""
 
-def make_plan(graph: Graph, results: Iterable[Value]) -> Plan:
+_PLACING = Effort(seconds=10.0, work=4.0)
+"""Of the solver that places buffers."""
+
+_PLACED_EXACTLY = 600
+"""Buffers, at most; the solver finds nothing in so short a time where there are more."""
+
+
+def make_plan(graph: Graph, results: Iterable[Value], budget: int | None = None, effort: Effort | None = None) -> Plan:
     """Order the nodes of `graph`, share and place their buffers.
 
-    results: values that are read after the last node. The plan's arena is exact, in bytes.
+    results: values that are read after the last node. budget: bytes that the arena may have; forward values are
+    computed again where that is needed, as few as possible. effort: of the solver that chooses them. The plan's
+    arena is exact, in bytes. Raises MicrograftError where the budget cannot be met.
     """
     results = tuple(results)
     order = schedule(graph, results)
+    plan = _placed(order, results)
+    return plan if budget is None else fit_plan(plan, results, budget, effort)
+
+
+def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort | None = None) -> Plan:
+    """The same step in an arena of at most `budget` bytes. Raises MicrograftError where that cannot be."""
+    if plan.arena <= budget:
+        return plan
+    aim = budget
+    for _ in range(_ATTEMPTS):
+        found = rematerialize(plan.schedule, results, aim, effort or Effort())
+        if isinstance(found, Unreachable):
+            raise _too_small(plan, found, budget)
+        smaller = _placed(found.schedule, results)
+        if smaller.arena <= budget:
+            return replace(smaller, recomputation=found.recomputation)
+        aim -= max(smaller.arena - budget, 4)
+    raise _too_small(plan, Unreachable(smaller.arena, proven=False), budget)
+
+
+def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
+    known = "no recomputation makes it fit" if found.proven else "no recomputation was found that makes it fit"
+    problem = (
+        f"the step needs an arena of {plan.arena:,} bytes, or {found.smallest:,} if much is computed again, and it may "
+        f"have {budget:,}; {known}"
+    )
+    fix = "try a method that keeps less, such as head, bias or lora:freeze_a=true, or a larger arena"
+    return MicrograftError(problem, where="planning", fix=fix)
+
+
+def _placed(order: tuple[Node, ...], results: Sequence[Value]) -> Plan:
     shared = lifetimes(order, results)
-    buffers = place(shared.buffers)
-    arena = max((buffer.end for buffer in buffers), default=0)
-    return Plan(order, shared.aliases, buffers, arena, shared.lower_bound)
+    placement = _placement(shared.buffers)
+    return Plan(
+        order, shared.aliases, placement.buffers, placement.arena, shared.lower_bound, least_arena=placement.bound
+    )
+
+
+def _placement(buffers: Sequence[Buffer]) -> Placement:
+    """By the heuristic; by the solver where that has not reached the lower bound."""
+    found = Placement(place(buffers), aligned_bound(buffers))
+    if not found.is_best and len(buffers) <= _PLACED_EXACTLY and solver_is_there():
+        found = place_exactly(found.buffers, _PLACING)
+    return found

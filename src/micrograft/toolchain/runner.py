@@ -20,6 +20,7 @@ STATUS = {
     1: "the memory is too small or not aligned",
     2: "a class index is out of range",
     3: "the adapter is damaged or belongs to another network",
+    4: "a token is out of range",
 }
 
 

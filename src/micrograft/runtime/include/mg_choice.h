@@ -29,6 +29,30 @@ void mg_maximum_float32(const mg_broadcast_params *params, const float *a, const
 void mg_minimum_float32(const mg_broadcast_params *params, const float *a, const float *b, float *y, uint8_t *left,
                         uint8_t *right);
 
+/* y = 1 where a > b, else 0. y may be whichever of a, b is not stretched. */
+void mg_greater_float32(const mg_broadcast_params *params, const float *a, const float *b, float *y);
+
+/* y = 1 where a >= b, else 0. y may be whichever of a, b is not stretched. */
+void mg_greater_equal_float32(const mg_broadcast_params *params, const float *a, const float *b, float *y);
+
+/* y = 1 where a = b, else 0. y may be whichever of a, b is not stretched. */
+void mg_equal_float32(const mg_broadcast_params *params, const float *a, const float *b, float *y);
+
+typedef struct {
+    int32_t rows;
+    int32_t columns;
+    int32_t shape[MG_OUTER_AXES];
+    int32_t condition_step;
+    int32_t a_step;
+    int32_t b_step;
+    int32_t condition_jump[MG_OUTER_AXES];
+    int32_t a_jump[MG_OUTER_AXES];
+    int32_t b_jump[MG_OUTER_AXES];
+} mg_where_params;
+
+/* y = a where the condition is not 0, else b. y may be whichever of the three is not stretched. */
+void mg_where_float32(const mg_where_params *params, const float *condition, const float *a, const float *b, float *y);
+
 /* dx = dy where the bit of `own` alone is set, dy / 2 where that of `other` is too, else 0. dx may be dy. */
 void mg_share_gradient_float32(const mg_elements_params *params, const float *dy, const uint8_t *own,
                                const uint8_t *other, float *dx);

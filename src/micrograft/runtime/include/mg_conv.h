@@ -20,6 +20,9 @@ void mg_conv_float32(const mg_conv_params *params, const float *x, const float *
 /* dx, shaped as x, from dy, shaped as y. */
 void mg_conv_input_gradient_float32(const mg_conv_params *params, const float *dy, const float *weight, float *dx);
 
+/* The same through a frozen int8 weight: dx is the sum of dy times codes. */
+void mg_conv_input_gradient_int8(const mg_conv_params *params, const float *dy, const int8_t *weight, float *dx);
+
 /* dw, shaped as weight, from x and dy, shaped as y. */
 void mg_conv_weight_gradient_float32(const mg_conv_params *params, const float *x, const float *dy, float *dw);
 
@@ -29,6 +32,8 @@ void mg_depthwise_conv_float32(const mg_conv_params *params, const float *x, con
                                float *y);
 void mg_depthwise_conv_input_gradient_float32(const mg_conv_params *params, const float *dy, const float *weight,
                                               float *dx);
+void mg_depthwise_conv_input_gradient_int8(const mg_conv_params *params, const float *dy, const int8_t *weight,
+                                           float *dx);
 void mg_depthwise_conv_weight_gradient_float32(const mg_conv_params *params, const float *x, const float *dy,
                                                float *dw);
 

@@ -18,6 +18,19 @@ typedef struct {
 void mg_transpose_float32(const mg_transpose_params *params, const float *x, float *y);
 
 typedef struct {
+    int32_t size;  /* elements of y */
+    int32_t start; /* the element of y that gets the first of x */
+    int32_t rows;
+    int32_t columns;              /* elements of a row of x */
+    int32_t shape[MG_OUTER_AXES]; /* of the axes outside a row */
+    int32_t x_step;               /* elements of y from one of x to the next in a row */
+    int32_t x_jump[MG_OUTER_AXES];
+} mg_scatter_params;
+
+/* y = zeros, but where the walk leads: there the elements of x, in order. */
+void mg_scatter_float32(const mg_scatter_params *params, const float *x, float *y);
+
+typedef struct {
     int32_t rows;
     int32_t columns;  /* elements of a row that are copied */
     int32_t x_stride; /* elements from row to row */

@@ -23,6 +23,9 @@ void mg_linear_add_float32(const mg_linear_params *params, const float *x, const
 void mg_linear_input_gradient_float32(const mg_linear_params *params, const float *dy, const float *weight,
                                       float *dx);
 
+/* The same through a frozen int8 weight: dx is the sum of dy times codes. */
+void mg_linear_input_gradient_int8(const mg_linear_params *params, const float *dy, const int8_t *weight, float *dx);
+
 /* dw: (outputs, inputs) = sum over rows of dy: (rows, outputs) times x: (rows, inputs). */
 void mg_linear_weight_gradient_float32(const mg_linear_params *params, const float *x, const float *dy,
                                        float *dw);

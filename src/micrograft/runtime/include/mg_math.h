@@ -24,7 +24,7 @@ float mg_log(float x);
 /* The hyperbolic tangent: within 2 ulp; exactly +-1 from |x| = 9.011 on; keeps the sign of zero. */
 float mg_tanh(float x);
 
-/* The error function: within 1 ulp; exactly +-1 from |x| = 3.92 on; keeps the sign of zero. */
+/* The error function: within 1.1 ulp; exactly +-1 from |x| = 3.92 on; keeps the sign of zero. */
 float mg_erf(float x);
 
 /* The IEEE 754 bits of x. */

@@ -64,4 +64,7 @@ void mg_reciprocal_float32(const mg_elements_params *params, const float *x, flo
 /* y = log(1 + e^x). */
 void mg_softplus_float32(const mg_elements_params *params, const float *x, float *y);
 
+/* dx = dy * (1 - e^-y). dx may be dy or y. */
+void mg_softplus_gradient_float32(const mg_elements_params *params, const float *dy, const float *y, float *dx);
+
 #endif

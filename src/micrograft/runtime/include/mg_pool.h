@@ -23,6 +23,9 @@ typedef struct {
  * and the first NaN over all; padding never does. */
 void mg_max_pool_float32(const mg_max_pool_params *params, const float *x, float *y, void *index);
 
+/* The same on int8 codes. */
+void mg_max_pool_int8(const mg_max_pool_params *params, const int8_t *x, int8_t *y, void *index);
+
 /* dx, shaped as x: each element of dy is added where its winner stood. */
 void mg_max_pool_gradient_float32(const mg_max_pool_params *params, const float *dy, const void *index, float *dx);
 

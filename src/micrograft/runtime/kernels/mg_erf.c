@@ -1,5 +1,5 @@
 /* erf(x): below 0.921875 an odd polynomial, fitted for the least relative error (0.26 * 2^-24 before rounding);
- * above, 1 - e^p(|x|) with p a polynomial fitted likewise (0.05 * 2^-24). Within 1 ulp; keeps the sign of zero. */
+ * above, 1 - e^p(|x|) with p a polynomial fitted likewise (0.05 * 2^-24). Within 1.1 ulp; keeps the sign of zero. */
 #include "mg_math.h"
 
 #define SIGN_BIT UINT32_C(0x80000000)

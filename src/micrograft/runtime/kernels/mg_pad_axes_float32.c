@@ -8,6 +8,6 @@ void mg_pad_axes_float32(const mg_pad_axes_params *params, const float *x, float
             const int32_t place = mg_pad_place(column - params->start, params->size, params->mode);
             *y++ = from < 0 || place < 0 ? params->value : x[from + place];
         }
-        (void)mg_next_row(params->shape, index);
+        index[0] += mg_next_row(params->shape, index) == 0; /* which that counter does not need */
     }
 }

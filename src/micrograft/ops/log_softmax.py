@@ -1,0 +1,88 @@
+"""log_softmax over the last axis. Its gradient is computed from the output: dx = dy − eʸ · Σ dy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.types import Array, DType
+from micrograft.ops.operator import (
+    Arrays,
+    Backward,
+    Gradients,
+    KernelCall,
+    KernelRule,
+    Operator,
+    Sample,
+    Types,
+    require,
+)
+from micrograft.ops.sigmoid import infer_from_output
+
+
+def _log_softmax(x: Array) -> Array:
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def _infer(attrs: Attrs, types: Types) -> Types:
+    require(len(types[0].shape) >= 1, "a single number has no axis to normalise over")
+    return types
+
+
+def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
+    (dy,) = gradients
+    assert dy is not None
+    return (backward.emit("log_softmax_gradient", dy, node.outputs[0]),)
+
+
+def _kernel(function: str) -> KernelRule:
+    def call(node: Node) -> tuple[KernelCall, ...]:
+        y = node.outputs[0]
+        fields = (("rows", y.type.size // y.shape[-1]), ("columns", y.shape[-1]))
+        return (KernelCall(function, "mg_softmax_params", fields, (*node.inputs, *node.outputs)),)
+
+    return call
+
+
+def _samples() -> Iterator[Sample]:
+    generator = np.random.default_rng(1)
+    for shape, size in [((1, 10), 3.0), ((2, 3, 5), 3.0), ((1, 4), 60.0)]:
+        yield Sample((generator.uniform(-size, size, shape).astype(np.float32),))
+
+
+LOG_SOFTMAX = Operator(
+    name="log_softmax",
+    inputs=("x",),
+    infer=_infer,
+    evaluate=lambda attrs, arrays: (_log_softmax(arrays[0]),),
+    samples=_samples,
+    kernels={DType.FLOAT32: _kernel("mg_log_softmax_float32")},
+    gradient=_gradient,
+    inplace=((0, 0),),
+)
+
+
+def _evaluate_gradient(attrs: Attrs, arrays: Arrays) -> Arrays:
+    dy, y = arrays
+    return (dy - np.exp(y) * dy.sum(axis=-1, keepdims=True),)
+
+
+def _gradient_samples() -> Iterator[Sample]:
+    generator = np.random.default_rng(2)
+    for shape in [(1, 10), (2, 3, 5)]:
+        y = _log_softmax(generator.standard_normal(shape))
+        yield Sample((generator.standard_normal(shape).astype(np.float32), y.astype(np.float32)))
+
+
+LOG_SOFTMAX_GRADIENT = Operator(
+    name="log_softmax_gradient",
+    inputs=("dy", "y"),
+    infer=infer_from_output,
+    evaluate=_evaluate_gradient,
+    samples=_gradient_samples,
+    kernels={DType.FLOAT32: _kernel("mg_log_softmax_gradient_float32")},
+    inplace=((0, 0), (0, 1)),
+)

@@ -1,0 +1,100 @@
+"""quantized_linear: y = x·Wᵀ + b over the last axis, on int8 codes.
+
+x: (..., inputs) int8; weight: (outputs, inputs) int8, zero point 0; channels: (outputs, 3) int32 (see
+`requantization`); y: (..., outputs) int8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.types import DType, Quantization, Value
+from micrograft.ops.linear import LINEAR, rows
+from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.requantization import (
+    Codes,
+    check_channels,
+    check_codes,
+    requantized,
+    sample_channels,
+    sample_codes,
+    sums_gradient,
+    with_mask,
+)
+
+
+@dataclass(frozen=True)
+class QuantizedLinearAttrs(Attrs):
+    """x_zero: the code of the input that means 0. y: what the output's codes mean, and its clamp."""
+
+    x_zero: int
+    y: Codes
+
+
+def _infer(attrs: QuantizedLinearAttrs, types: Types) -> Types:
+    x, weight, channels = types
+    check_codes(x, attrs.x_zero)
+    require(weight.dtype is DType.INT8, f"the weight is {weight.dtype.value}, not int8")
+    (real,) = LINEAR.infer(Attrs(), (x, weight))
+    check_channels(channels, real.shape[-1])
+    return attrs.y.type(real.shape), replace(real, dtype=DType.BIT, quant=None)
+
+
+def _evaluate(attrs: QuantizedLinearAttrs, arrays: Arrays) -> Arrays:
+    x, weight, channels = arrays
+    sums = (x.astype(np.float64) - attrs.x_zero) @ weight.astype(np.float64).T
+    y = requantized(sums, channels, attrs.y)
+    return y, attrs.y.mask(y)
+
+
+def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
+    x, weight, channels = node.inputs
+    dy = gradients[0]
+    assert dy is not None
+    if not backward.needs(x):
+        return None, None, None
+    return backward.emit("linear_input_gradient", sums_gradient(backward, node, dy, channels), weight), None, None
+
+
+def linear_int8_call(x_zero: int, y: Codes, *pointers: Value) -> KernelCall:
+    """The call for x, weight, channels and y; a 1×1 convolution uses it too."""
+    x, weight = pointers[:2]
+    shape = (("rows", rows(x.shape)), ("inputs", weight.shape[-1]), ("outputs", weight.shape[0]))
+    return KernelCall("mg_linear_int8", "mg_linear_int8_params", (*shape, ("x_zero", x_zero), y.field), pointers)
+
+
+def _call(node: Node) -> tuple[KernelCall, ...]:
+    x, weight, channels = node.inputs
+    attrs = node.attrs
+    assert isinstance(attrs, QuantizedLinearAttrs)
+    return with_mask(linear_int8_call(attrs.x_zero, attrs.y, x, weight, channels, node.outputs[0]), node, attrs.y)
+
+
+def _macs(node: Node) -> int:
+    return rows(node.inputs[0].shape) * math.prod(node.inputs[1].shape)
+
+
+def _samples() -> Iterator[Sample]:
+    generator = np.random.default_rng(1)
+    for shape, outputs, zero in [((1, 5), 3, 0), ((1, 64), 12, -128), ((2, 3, 7), 9, 30)]:
+        x, weight = sample_codes(generator, shape), sample_codes(generator, (outputs, shape[-1]))
+        attrs = QuantizedLinearAttrs(zero, Codes(Quantization((0.125,), (14,))))
+        yield Sample((x, weight, sample_channels(generator, outputs, shape[-1])), attrs)
+
+
+QUANTIZED_LINEAR = Operator(
+    name="quantized_linear",
+    inputs=("x", "weight", "channels"),
+    outputs=("y", "mask"),
+    infer=_infer,
+    evaluate=_evaluate,
+    samples=_samples,
+    kernels={DType.INT8: _call},
+    gradient=_gradient,
+    macs=_macs,
+)

@@ -1,0 +1,131 @@
+"""quantized_softmax over the last axis: int8 codes in, codes of 1/256 with zero point -128 out.
+
+Bit for bit TensorFlow Lite's: gemmlowp's fixed-point exponential and reciprocal, in int32 of so many integer bits.
+Nothing is learned through it: a loss reads the logits before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.types import Array, DType, Quantization
+from micrograft.ops.fixed_point import HIGH, LOW, clamped, divided, doubled_high, multiplier_of
+from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.requantization import Codes, sample_codes
+
+_INTEGER_BITS = 5
+"""Of the difference to the largest input."""
+
+_OUTPUT = Codes(Quantization((1 / 256,), (-128,)))
+
+
+@dataclass(frozen=True)
+class QuantizedSoftmaxAttrs(Attrs):
+    """scale: of the input's codes, times beta."""
+
+    scale: float
+
+    @property
+    def multiplier(self) -> tuple[int, int]:
+        """(multiplier, places to the left) that take a difference of codes to the exponential's fixed point."""
+        return multiplier_of(min(self.scale * (1 << (31 - _INTEGER_BITS)), float((1 << 31) - 1)))
+
+    @property
+    def smallest(self) -> int:
+        """The smallest difference to the largest input whose exponential is not taken as 0."""
+        _, left = self.multiplier
+        return -math.floor(((1 << _INTEGER_BITS) - 1) * (1 << (31 - _INTEGER_BITS)) / (1 << left))
+
+
+def _infer(attrs: QuantizedSoftmaxAttrs, types: Types) -> Types:
+    (x,) = types
+    require(x.dtype is DType.INT8, f"the input is {x.dtype.value}, not int8")
+    require(len(x.shape) >= 1, "a single number has no axis to normalise over")
+    require(attrs.multiplier[1] >= 0, f"the input's scale {attrs.scale} is too small")
+    return (_OUTPUT.type(x.shape),)
+
+
+def _saturating_left(x: Array, places: int) -> Array:
+    return np.asarray(np.clip(x << places, -(1 << 31), (1 << 31) - 1))
+
+
+def _exp_near_zero(a: Array) -> Array:
+    """e^a for a in [−1/4, 0), both with 31 fractional bits: Taylor's series around −1/8."""
+    start = np.array(1895147668)  # e^(−1/8)
+    x = a + (1 << 28)
+    x2 = doubled_high(x, x)
+    x3, x4 = doubled_high(x2, x), doubled_high(x2, x2)
+    third = doubled_high(divided(x4, np.array(2)) + x3, np.array(715827883))
+    return np.asarray(start + doubled_high(start, x + divided(third + x2, np.array(1))))
+
+
+_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+"""e^(−1/4), e^(−1/2), e^(−1) .. e^(−16), with 31 fractional bits."""
+
+
+def _exp(a: Array) -> Array:
+    """e^a for a ≤ 0 with 26 fractional bits; the result has 31. gemmlowp's exp_on_negative_values."""
+    quarter = np.int64(1 << 24)
+    part = (a & (quarter - 1)) - quarter
+    result = _exp_near_zero(_saturating_left(part, _INTEGER_BITS))
+    for bit, power in enumerate(_POWERS):
+        taken = ((part - a) >> (24 + bit)) & 1
+        result = np.where(taken == 1, doubled_high(result, np.array(power)), result)
+    return np.where(a == 0, (1 << 31) - 1, result)
+
+
+def _reciprocal(total: Array) -> tuple[Array, Array]:
+    """1 / total, total with 12 integer bits; the mantissa with 31 fractional bits, and how far it is shifted."""
+    headroom = 32 - np.array([int(each).bit_length() for each in total.ravel()]).reshape(total.shape)
+    a = (total << headroom) - (1 << 31)
+    half = (a + (1 << 31) - 1 + 1) // 2
+    x = 1515870810 + doubled_high(half, np.array(-1010580540))  # 48/17 − 32/17·half, with 29 fractional bits
+    for _ in range(3):
+        rest = (1 << 29) - doubled_high(half, x)
+        x = x + _saturating_left(doubled_high(x, rest), 2)
+    return _saturating_left(x, 1), 12 - headroom
+
+
+def _evaluate(attrs: QuantizedSoftmaxAttrs, arrays: Arrays) -> Arrays:
+    x = arrays[0].astype(np.int64)
+    multiplier, left = attrs.multiplier
+    difference = x - x.max(axis=-1, keepdims=True)
+    counts = difference >= attrs.smallest
+    powers = _exp(doubled_high(np.where(counts, difference, 0) << left, np.array(multiplier)))
+    total = np.where(counts, divided(powers, np.array(12)), 0).sum(axis=-1, keepdims=True)
+    scale, over = _reciprocal(total)
+    y = divided(doubled_high(scale, powers), over + 31 - 8) + LOW
+    return (clamped(np.where(counts, y, LOW), LOW, HIGH),)
+
+
+def _call(node: Node) -> tuple[KernelCall, ...]:
+    (x,) = node.inputs
+    attrs = node.attrs
+    assert isinstance(attrs, QuantizedSoftmaxAttrs)
+    multiplier, left = attrs.multiplier
+    columns = x.shape[-1]
+    fields = (("rows", x.type.size // columns), ("columns", columns))
+    factor = (("multiplier", multiplier), ("left", left), ("smallest", attrs.smallest))
+    return (KernelCall("mg_softmax_int8", "mg_softmax_int8_params", (*fields, *factor), (x, node.outputs[0])),)
+
+
+def _samples() -> Iterator[Sample]:
+    generator = np.random.default_rng(1)
+    for shape, scale in [((1, 12), 0.14469251), ((3, 10), 0.02), ((2, 2, 40), 1.5), ((1, 1), 0.1), ((1, 300), 0.003)]:
+        yield Sample((sample_codes(generator, shape),), QuantizedSoftmaxAttrs(scale))
+
+
+QUANTIZED_SOFTMAX = Operator(
+    name="quantized_softmax",
+    inputs=("x",),
+    infer=_infer,
+    evaluate=_evaluate,
+    samples=_samples,
+    kernels={DType.INT8: _call},
+    inplace=((0, 0),),
+)

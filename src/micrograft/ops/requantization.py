@@ -1,0 +1,150 @@
+"""How an int8 layer ends: its int32 sums times a factor per channel, plus the zero point, clamped to codes.
+
+`channels`: (outputs, 3) int32, one row for each output channel: bias, multiplier and shift (`fixed_point`). The
+gradient of a code passes where it lies strictly between the clamp's ends, and is that of a real number there
+(straight-through); all gradients of codes are float32, with respect to the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
+from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, multiplier_of, rescaled
+from micrograft.ops.operator import (
+    Arrays,
+    Backward,
+    KernelCall,
+    Operator,
+    Sample,
+    Types,
+    require,
+)
+
+BIAS, MULTIPLIER, SHIFT = 0, 1, 2
+"""The columns of `channels`."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What an int8 output's codes mean, between which of them an activation clamps, and how they are rounded."""
+
+    quant: Quantization
+    low: int = LOW
+    high: int = HIGH
+    rounding: Rounding = Rounding.TWICE
+
+    def type(self, shape: Shape) -> TensorType:
+        return TensorType(shape, DType.INT8, self.quant)
+
+    def of(self, steps: Array) -> Array:
+        """The codes of a whole number of steps from zero."""
+        return clamped(steps + self.quant.zero, self.low, self.high)
+
+    def mask(self, y: Array) -> Array:
+        """Where the gradient of a code passes."""
+        return np.asarray((y > self.low) & (y < self.high))
+
+    def rescaled(self, steps: Array, multiplier: Array | int, shift: Array | int) -> Array:
+        """Steps of another scale times a factor, rounded as these codes are."""
+        return rescaled(steps, np.asarray(multiplier), np.asarray(shift), self.rounding)
+
+    @property
+    def field(self) -> tuple[str, tuple[int, ...]]:
+        """The `mg_code_range` of a kernel's parameters."""
+        return "y", (self.quant.zero, self.low, self.high, int(self.rounding))
+
+
+def requantized(sums: Array, channels: Array, y: Codes) -> Array:
+    """The codes of int32 sums: (..., outputs), biases not yet added."""
+    total = sums.astype(np.int64) + channels[:, BIAS]
+    return y.of(y.rescaled(total, channels[:, MULTIPLIER], channels[:, SHIFT]))
+
+
+def channels_table(bias: Array, factors: Array) -> Array:
+    """The table of a layer. bias: (outputs,) int32 codes; factors: (outputs,), input · weight / output scale."""
+    pairs = [multiplier_of(float(factor)) for factor in factors]
+    return np.column_stack([bias, np.asarray(pairs)]).astype(np.int32)
+
+
+def check_codes(x: TensorType, zero: int, what: str = "the input") -> None:
+    """Raise ShapeError unless `x` holds int8 codes with this zero point."""
+    require(x.dtype is DType.INT8, f"{what} is {x.dtype.value}, not int8")
+    require(x.quant is None or x.quant.zero_points == (zero,), f"{what} has another zero point than {zero}")
+
+
+def check_channels(channels: TensorType, outputs: int) -> None:
+    """Raise ShapeError unless this is the table of so many outputs."""
+    expected = TensorType((outputs, 3), DType.INT32)
+    require(channels == expected, f"the table of channels is {channels}, not {expected}")
+
+
+def with_mask(call: KernelCall, node: Node, y: Codes) -> tuple[KernelCall, ...]:
+    """The calls of a node: its kernel, and where the mask is wanted what takes it off the output."""
+    if len(node.outputs) == 1:
+        return (call,)
+    codes, mask = node.outputs
+    fields = (("size", codes.type.size), ("low", y.low), ("high", y.high))
+    return call, KernelCall("mg_code_mask_int8", "mg_code_mask_params", fields, (codes, mask))
+
+
+def sums_gradient(backward: Backward, node: Node, dy: Value, channels: Value) -> Value:
+    """The gradient of a layer's sums from that of its codes."""
+    return backward.emit("rescale_gradient", codes_gradient(backward, node, dy), channels)
+
+
+def codes_gradient(backward: Backward, node: Node, dy: Value) -> Value:
+    """The gradient of what was rounded and clamped to the node's codes."""
+    return backward.emit("mask_gradient", dy, backward.keep(node, "mask"))
+
+
+def _infer_rescale_gradient(attrs: Attrs, types: Types) -> Types:
+    dy, channels = types
+    require(dy.dtype is DType.FLOAT32, "the gradient is not float32")
+    check_channels(channels, dy.shape[-1])
+    return (dy,)
+
+
+def _evaluate_rescale_gradient(attrs: Attrs, arrays: Arrays) -> Arrays:
+    dy, channels = arrays
+    return (dy * factor_of(channels[:, MULTIPLIER], channels[:, SHIFT]).astype(dy.dtype),)
+
+
+def _rescale_gradient_call(node: Node) -> tuple[KernelCall, ...]:
+    dy, channels = node.inputs
+    outputs = dy.shape[-1]
+    fields = (("rows", dy.type.size // outputs), ("columns", outputs))
+    return (KernelCall("mg_rescale_gradient_float32", "mg_rescale_params", fields, (dy, channels, node.outputs[0])),)
+
+
+def sample_channels(generator: np.random.Generator, outputs: int, products: int) -> Array:
+    """A table for samples of so many products of codes: factors that spread the sums over the codes."""
+    spread = 40.0 / (60.0 * 60.0 * np.sqrt(products))
+    return channels_table(generator.integers(-9000, 9000, outputs), generator.uniform(0.5, 2.0, outputs) * spread)
+
+
+def sample_codes(generator: np.random.Generator, shape: Shape) -> Array:
+    """All int8 codes, evenly."""
+    return generator.integers(LOW, HIGH + 1, shape).astype(np.int8)
+
+
+def _rescale_gradient_samples() -> Iterator[Sample]:
+    generator = np.random.default_rng(1)
+    for shape in [(1, 7), (1, 3, 4, 5)]:
+        dy = generator.standard_normal(shape).astype(np.float32)
+        yield Sample((dy, sample_channels(generator, shape[-1], 9)))
+
+
+RESCALE_GRADIENT = Operator(
+    name="rescale_gradient",
+    inputs=("dy", "channels"),
+    infer=_infer_rescale_gradient,
+    evaluate=_evaluate_rescale_gradient,
+    samples=_rescale_gradient_samples,
+    kernels={DType.FLOAT32: _rescale_gradient_call},
+    inplace=((0, 0),),
+)

@@ -1,0 +1,286 @@
+"""Makes int8 operators of what an importer draws in real numbers between codes: dequantize → operator → quantize.
+
+An activation in front of the quantize becomes the operator's clamp. Weights become int8 parameters under their own
+names, biases and the factors between the scales a table of one row per output channel. What has no int8 operator
+stays as it is, in float32 between a dequantize and a quantize. The arithmetic is that of TensorFlow Lite's reference
+kernels (`ops.fixed_point`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from micrograft.ir.graph import Attrs, Graph, Node, Param, Port, identity
+from micrograft.ir.types import Array, DType, Quantization, TensorType, Value
+from micrograft.ops import check
+from micrograft.ops.average_pool import AveragePoolAttrs
+from micrograft.ops.builder import Builder
+from micrograft.ops.clip import ClipAttrs
+from micrograft.ops.conv import ConvAttrs
+from micrograft.ops.fixed_point import HIGH, LOW, multiplier_of
+from micrograft.ops.quantize import QuantizeAttrs, RequantizeAttrs
+from micrograft.ops.quantized_add import QuantizedAddAttrs
+from micrograft.ops.quantized_conv import QuantizedConvAttrs
+from micrograft.ops.quantized_linear import QuantizedLinearAttrs
+from micrograft.ops.quantized_pool import QuantizedAveragePoolAttrs, QuantizedMeanAttrs, mean_factor
+from micrograft.ops.quantized_softmax import QuantizedSoftmaxAttrs
+from micrograft.ops.requantization import Codes, channels_table
+from micrograft.passes.prune import prune
+
+
+def fuse_quantization(graph: Graph) -> Graph:
+    """`graph` with int8 operators where there are such; a network without codes is returned as it is.
+
+    An input of real numbers that is quantized at once becomes one of codes: a quarter of the memory.
+    """
+    if not any(node.op in ("quantize", "dequantize") for node in graph.nodes):
+        return graph
+    return check(prune(_take_codes(_Fusion(graph).run())), "fuse_quantization")
+
+
+@dataclass(frozen=True)
+class _Site:
+    """An operator between codes. codes: of its inputs. y: those of its output, with the clamp. result: its name."""
+
+    node: Node
+    codes: tuple[Value, ...]
+    y: Codes
+    result: Value
+
+    @property
+    def x(self) -> Quantization:
+        """What the first input's codes mean."""
+        return _meaning(self.codes[0])
+
+    @property
+    def keeps_scale(self) -> bool:
+        return self.x == self.y.quant
+
+
+def _meaning(value: Value) -> Quantization:
+    assert value.type.quant is not None, "codes have a meaning"
+    return value.type.quant
+
+
+class _Fusion:
+    """The state of one walk over the graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._builder = Builder(value.name for value in graph.values)
+        self._producers = graph.producers
+        self._readers = graph.readers
+        self._outputs = {port.value.name for port in graph.outputs}
+        self._weights: dict[str, Param] = {}
+        self._tables: list[Param] = []
+        self._same: dict[str, Value] = {}
+
+    def run(self) -> Graph:
+        for node in self._graph.nodes:
+            node = replace(node, inputs=tuple(self._same.get(value.name, value) for value in node.inputs))
+            if not (isinstance(node.attrs, QuantizeAttrs) and self._fuse(node, node.attrs.y)):
+                self._builder.nodes.append(node)
+        outputs = tuple(
+            replace(port, value=self._same.get(port.value.name, port.value)) for port in self._graph.outputs
+        )
+        params = (*self._graph.params, *self._weights.values(), *self._tables)
+        return replace(self._graph, nodes=tuple(self._builder.nodes), params=params, outputs=outputs)
+
+    def _fuse(self, quantize: Node, y: Codes) -> bool:
+        """Append the int8 operator that ends in `quantize`, if there is one."""
+        value = quantize.inputs[0]
+        producer = self._producers.get(value.name)
+        while producer is not None and (bounds := _bounds(producer, y.quant)) is not None:
+            if not self._is_private(value):
+                return False
+            y = replace(y, low=max(y.low, bounds[0]), high=min(y.high, bounds[1]))
+            value = producer.inputs[0]
+            producer = self._producers.get(value.name)
+        if producer is None:
+            return False
+        if producer.op == "dequantize":
+            return self._requantize(producer, self._codes(value), y, quantize.outputs[0])
+        codes = tuple(found for each in producer.inputs if (found := self._codes(each)) is not None)
+        rule = _RULES.get(producer.op)
+        if rule is None or not codes or not self._is_private(value):
+            return False
+        return rule(self, _Site(producer, codes, y, quantize.outputs[0]))
+
+    def _is_private(self, value: Value) -> bool:
+        """Whether one node alone reads it."""
+        return len(self._readers[value.name]) == 1 and value.name not in self._outputs
+
+    def _codes(self, value: Value) -> Value | None:
+        """The codes that a value of real numbers comes from."""
+        producer = self._producers.get(value.name)
+        if producer is None or producer.op != "dequantize":
+            return None
+        codes = producer.inputs[0]
+        return self._same.get(codes.name, codes)
+
+    def _requantize(self, node: Node, codes: Value | None, y: Codes, result: Value) -> bool:
+        assert codes is not None
+        if _meaning(codes) == y.quant and (y.low, y.high) == (LOW, HIGH):
+            self._same[result.name] = codes
+        else:
+            attrs = RequantizeAttrs(_meaning(codes), y)
+            self._builder.define(result, "requantize", (codes,), attrs, origin=node.origin)
+        return True
+
+    def define(self, site: _Site, op: str, inputs: tuple[Value, ...], attrs: Attrs) -> bool:
+        self._builder.define(site.result, op, inputs, attrs, origin=site.node.origin)
+        return True
+
+    def layer(self, site: _Site, outputs_axis: int) -> tuple[Value, Value] | None:
+        """int8 weight and table of channels of a layer; None where its weight has no grid."""
+        weight, *bias = (self._graph.param(value.name) for value in site.node.inputs[1:])
+        if weight is None or None in bias or weight.grid is None or any(weight.grid.zero_points):
+            return None
+        known = self._weights.get(weight.name) or _coded(weight, weight.grid, outputs_axis, self._builder)
+        self._weights[weight.name] = known
+        scales = np.broadcast_to(np.asarray(_meaning(known.value).scales), known.value.shape[outputs_axis])
+        factors = site.x.scale * scales / site.y.quant.scale
+        table = channels_table(_bias_codes(bias[0] if bias else None, site.x.scale * scales), factors)
+        name = f"{site.node.origin}.channels"
+        value = Value(self._builder.unique(name), TensorType(table.shape, DType.INT32))
+        self._tables.append(Param(value, table, name, identity(2), learnable=False))
+        return known.value, value
+
+
+Rule = Callable[[_Fusion, _Site], bool]
+
+
+def _bounds(node: Node, y: Quantization) -> tuple[int, int] | None:
+    """The codes between which an activation keeps its output, rounded as TensorFlow Lite does; None for none."""
+    if node.op == "relu":
+        return y.zero, HIGH
+    if node.op == "relu6":
+        return y.zero, _code(6.0, y)
+    if node.op == "clip" and isinstance(node.attrs, ClipAttrs):
+        return _code(node.attrs.low, y), _code(node.attrs.high, y)
+    return None
+
+
+def _code(bound: float, y: Quantization) -> int:
+    steps = float(np.float32(bound) / np.float32(y.scale))
+    if not abs(steps) < HIGH - LOW:
+        return LOW if steps < 0 else HIGH
+    return int(np.clip(y.zero + np.floor(abs(steps) + 0.5) * np.sign(steps), LOW, HIGH))
+
+
+def _coded(weight: Param, grid: Quantization, outputs_axis: int, builder: Builder) -> Param:
+    """A parameter of real numbers as the int8 codes that it came from, with one scale per output."""
+    users = weight.to_user(weight.data)
+    along = [1] * users.ndim
+    if grid.axis is not None:
+        along[grid.axis] = -1
+    scales = np.broadcast_to(np.reshape(grid.scales, along), users.shape)
+    codes = weight.from_user(np.rint(users / scales).astype(np.int8))
+    per_output = np.moveaxis(weight.from_user(np.ascontiguousarray(scales)), outputs_axis, 0)
+    per_output = per_output.reshape(len(per_output), -1)[:, 0]
+    if grid.axis is None:
+        quant = grid
+    else:
+        outputs = tuple(float(scale) for scale in per_output)
+        quant = Quantization(outputs, (0,) * len(outputs), outputs_axis % codes.ndim)
+    value = Value(builder.unique(f"{weight.name}_codes"), TensorType(codes.shape, DType.INT8, quant))
+    return replace(weight, value=value, data=codes, grid=None)
+
+
+def _bias_codes(bias: Param | None, scales: Array) -> Array:
+    """A bias as int32 codes of the sums' scales: those of the file where it gives them."""
+    if bias is None:
+        return np.zeros(len(scales), np.int64)
+    given = scales if bias.grid is None else np.broadcast_to(bias.grid.scales, len(scales))
+    codes = np.rint(bias.data.astype(np.float64) / given)
+    codes = codes if np.allclose(given, scales, rtol=1e-4) else np.rint(codes * given / scales)
+    return np.clip(codes, -(1 << 31), (1 << 31) - 1).astype(np.int64)
+
+
+def _conv(fusion: _Fusion, site: _Site) -> bool:
+    depthwise = site.node.op == "depthwise_conv"
+    layer = fusion.layer(site, -1 if depthwise else 0)
+    if layer is None:
+        return False
+    assert isinstance(site.node.attrs, ConvAttrs)
+    attrs = QuantizedConvAttrs(site.node.attrs, site.x.zero, site.y)
+    return fusion.define(site, f"quantized_{site.node.op}", (site.codes[0], *layer), attrs)
+
+
+def _linear(fusion: _Fusion, site: _Site) -> bool:
+    layer = fusion.layer(site, 0)
+    if layer is None:
+        return False
+    return fusion.define(site, "quantized_linear", (site.codes[0], *layer), QuantizedLinearAttrs(site.x.zero, site.y))
+
+
+def _add(fusion: _Fusion, site: _Site) -> bool:
+    if len(site.codes) != 2 or site.codes[0].shape != site.codes[1].shape:
+        return False
+    a, b = site.codes
+    return fusion.define(site, "quantized_add", (a, b), QuantizedAddAttrs(_meaning(a), _meaning(b), site.y))
+
+
+def _average_pool(fusion: _Fusion, site: _Site) -> bool:
+    pool = site.node.attrs
+    assert isinstance(pool, AveragePoolAttrs)
+    if not site.keeps_scale or (pool.count_include_pad and any(pads != (0, 0) for pads in pool.padding)):
+        return False
+    attrs = QuantizedAveragePoolAttrs(replace(pool, count_include_pad=False), site.y.low, site.y.high)
+    return fusion.define(site, "quantized_average_pool", site.codes, attrs)
+
+
+def _mean(fusion: _Fusion, site: _Site) -> bool:
+    count = site.codes[0].type.size // site.codes[0].shape[-1]
+    multiplier, shift = mean_factor(*multiplier_of(site.x.scale / site.y.quant.scale), count)
+    return fusion.define(site, "quantized_mean", site.codes, QuantizedMeanAttrs(site.x.zero, multiplier, shift, site.y))
+
+
+def _same_codes(fusion: _Fusion, site: _Site) -> bool:
+    """Operators that only move or choose codes."""
+    if not site.keeps_scale or (site.y.low, site.y.high) != (LOW, HIGH):
+        return False
+    return fusion.define(site, site.node.op, site.codes, site.node.attrs)
+
+
+def _softmax(fusion: _Fusion, site: _Site) -> bool:
+    if site.y.quant != Quantization((1 / 256,), (LOW,)):
+        return False
+    return fusion.define(site, "quantized_softmax", site.codes, QuantizedSoftmaxAttrs(site.x.scale))
+
+
+_RULES: Mapping[str, Rule] = {
+    "add": _add,
+    "average_pool": _average_pool,
+    "conv": _conv,
+    "depthwise_conv": _conv,
+    "global_average_pool": _mean,
+    "linear": _linear,
+    "max_pool": _same_codes,
+    "reshape": _same_codes,
+    "softmax": _softmax,
+}
+"""Name of an operator to what makes its int8 sister."""
+
+
+def _take_codes(graph: Graph) -> Graph:
+    """`graph` with codes for inputs where its inputs are quantized at once."""
+    inputs: list[Port] = []
+    gone: dict[str, Value] = {}
+    for port in graph.inputs:
+        readers = graph.readers.get(port.value.name, ())
+        if readers and all(node.op == "quantize" and node.attrs == readers[0].attrs for node in readers):
+            assert isinstance(readers[0].attrs, QuantizeAttrs)
+            value = replace(port.value, type=readers[0].attrs.y.type(port.value.shape))
+            gone |= {node.outputs[0].name: value for node in readers}
+            port = replace(port, value=value)
+        inputs.append(port)
+    nodes = [
+        replace(node, inputs=tuple(gone.get(value.name, value) for value in node.inputs))
+        for node in graph.nodes
+        if node.outputs[0].name not in gone
+    ]
+    return replace(graph, inputs=tuple(inputs), nodes=tuple(nodes))

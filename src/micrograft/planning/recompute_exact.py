@@ -1,0 +1,235 @@
+"""What is computed again, chosen by CP-SAT: exact, or the best found in the time that there is and how far at most
+the best answer lies below it.
+
+Every tensor has one interval for the first time that it is computed and an optional one for the second; a
+cumulative constraint bounds the bytes (the retention intervals of arXiv:2304.14463, with in-place operations
+modelled by halves of nodes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from micrograft.planning.effort import Effort
+from micrograft.planning.plan import ALIGNMENT
+from micrograft.planning.recompute_problem import Choice, Problem, Read, Tensor
+
+if TYPE_CHECKING:
+    from ortools.sat.python import cp_model
+
+
+@dataclass(frozen=True)
+class Proof:
+    """bound: no answer costs fewer estimated instructions. infeasible: there is none."""
+
+    bound: int
+    infeasible: bool = False
+
+
+def search_exactly(
+    problem: Problem, capacity: int, first: Choice | None, effort: Effort
+) -> tuple[Choice | None, Proof]:
+    """The answer with the least work whose peak is at most `capacity` bytes, or the best one found.
+
+    first: an answer to start from. Raises ImportError where ortools is not installed.
+    """
+    return _Model(problem, capacity).solve(first, effort)
+
+
+class _Model:
+    """The constraint model of one problem."""
+
+    def __init__(self, problem: Problem, capacity: int) -> None:
+        from ortools.sat.python import cp_model
+
+        self._cp = cp_model
+        self._problem = problem
+        self._model = cp_model.CpModel()
+        self._intervals: list[cp_model.IntervalVar] = []
+        self._demands: list[int] = []
+        last = len(problem.nodes) - 1
+        self._runs = [self._model.new_bool_var(f"runs{unit}") for unit in range(len(problem.units))]
+        self._slot = [
+            self._model.new_int_var(problem.forward, max(each.latest, problem.forward), f"slot{unit}")
+            for unit, each in enumerate(problem.units)
+        ]
+        for unit, each in enumerate(problem.units):
+            if each.latest < problem.forward or problem.forward > last:
+                self._model.add(self._runs[unit] == 0)
+            self._model.add(self._slot[unit] == problem.forward).only_enforce_if(~self._runs[unit])
+        self._again: dict[tuple[int, int], cp_model.IntVar] = {}
+        self._again_in: dict[tuple[int, int], cp_model.IntVar] = {}
+        uses: list[list[cp_model.IntVar]] = [[] for _ in problem.units]
+        for stretch in problem.fixed:
+            length = stretch.end - stretch.start
+            self._occupy(self._model.new_fixed_size_interval_var(stretch.start, length, ""), stretch.size)
+        for index, tensor in enumerate(problem.tensors):
+            uses[tensor.unit] += self._add_tensor(index, tensor)
+        for runs, found in zip(self._runs, uses, strict=True):
+            self._model.add_bool_or(~runs, *found)
+        self._model.add_cumulative(self._intervals, self._demands, capacity // ALIGNMENT)
+        self._add_rows(capacity)
+        self._model.minimize(sum(each.work * runs for each, runs in zip(problem.units, self._runs, strict=True)))
+
+    def _occupy(self, interval: cp_model.IntervalVar, size: int) -> None:
+        self._intervals.append(interval)
+        self._demands.append(size // ALIGNMENT)
+
+    def _start(self, unit: int) -> cp_model.LinearExpr:
+        """When the slot begins in which a unit runs again."""
+        problem = self._problem
+        origin = problem.time_again(0, problem.forward) - problem.slot_length * problem.forward
+        return self._slot[unit] * problem.slot_length + origin
+
+    def _add_tensor(self, index: int, tensor: Tensor) -> list[cp_model.IntVar]:
+        """Both lives of a tensor; the literals that say that its second computation is read."""
+        problem, model = self._problem, self._model
+        start = problem.time(tensor.node) + tensor.late
+        least = max(self._least_end(tensor), problem.time(tensor.last_node) + 2)
+        end = model.new_int_var(least, problem.end, f"end{index}")
+        size = model.new_int_var(least - start, problem.end - start, "")
+        runs, first = self._start(tensor.unit), 2 * tensor.node + tensor.late
+        length = 2 * (tensor.last_node - tensor.node + 1) - tensor.late
+        end_again = model.new_int_var(0, problem.end, f"end_again{index}")
+        size_again = model.new_int_var(length, problem.end, "")
+        here = model.new_bool_var(f"here{index}") if tensor.optional else model.new_constant(1)
+        here_again = model.new_bool_var(f"here_again{index}") if tensor.optional else self._runs[tensor.unit]
+        uses = self._add_backward_reads(index, tensor, end, end_again, here)
+        uses += self._add_repeated_reads(index, tensor, end, end_again, here)
+        if tensor.optional:
+            model.add_implication(here_again, self._runs[tensor.unit])
+            for use in uses:
+                model.add_implication(use, here_again)
+            if tensor.forward or tensor.kept:
+                model.add(here == 1)
+        self._occupy(model.new_optional_interval_var(start, size, end, here, ""), tensor.size)
+        self._occupy(model.new_optional_interval_var(runs + first, size_again, end_again, here_again, ""), tensor.size)
+        return uses
+
+    def _add_backward_reads(
+        self, index: int, tensor: Tensor, end: cp_model.IntVar, end_again: cp_model.IntVar, here: cp_model.IntVar
+    ) -> list[cp_model.IntVar]:
+        """Each backward reader reads the first or the second computation."""
+        model, runs, slot = self._model, self._runs[tensor.unit], self._slot[tensor.unit]
+        found: list[cp_model.IntVar] = []
+        for read in sorted(tensor.backward, key=lambda read: read.position):
+            again = model.new_bool_var(f"again{index}_{read.position}")
+            self._again[index, read.position] = again
+            time = self._problem.time(read.position) + 2 - read.early
+            model.add_implication(again, runs)
+            model.add(slot <= read.position).only_enforce_if(again)
+            model.add(end_again >= time).only_enforce_if(again)
+            model.add(end >= time).only_enforce_if(~again)
+            model.add_bool_or(again, here)
+            if not tensor.optional:  # once it is there again, it is what is read
+                model.add(slot > read.position).only_enforce_if(runs, ~again)
+            if found:
+                model.add_implication(found[-1], again)
+            found.append(again)
+        return found
+
+    def _add_repeated_reads(
+        self, index: int, tensor: Tensor, end: cp_model.IntVar, end_again: cp_model.IntVar, here: cp_model.IntVar
+    ) -> list[cp_model.IntVar]:
+        """Each forward reader that runs again reads the first or the second computation."""
+        model, runs, slot = self._model, self._runs[tensor.unit], self._slot[tensor.unit]
+        found: list[cp_model.IntVar] = []
+        for reader, read in self._last_reads(tensor).items():
+            again = model.new_bool_var(f"again_in{index}_{reader}")
+            self._again_in[index, reader] = again
+            time = self._start(reader) + (2 * read.position + 2 - read.early)
+            model.add_implication(again, runs)
+            model.add_implication(again, self._runs[reader])
+            model.add(slot <= self._slot[reader]).only_enforce_if(again)
+            model.add(end_again >= time).only_enforce_if(again)
+            model.add(end >= time).only_enforce_if(self._runs[reader], ~again)
+            if not tensor.optional:
+                model.add(slot > self._slot[reader]).only_enforce_if(runs, self._runs[reader], ~again)
+            found.append(again)
+        return found
+
+    def _add_rows(self, capacity: int) -> None:
+        """What the cumulative constraint says of single moments, written so that it is linear and bounds are tight.
+
+        A tensor is there if its next backward reader reads its first computation.
+        """
+        rows: dict[tuple[tuple[int, int], ...], int] = {}
+        for position in range(len(self._problem.nodes)):
+            bytes_there, dropped = self._row(self._problem.time(position))
+            excess = bytes_there - capacity
+            if excess > rows.get(dropped, 0):
+                rows[dropped] = excess
+        for dropped, excess in rows.items():
+            sizes = (self._problem.tensors[index].size // ALIGNMENT for index, _ in dropped)
+            gained = sum(size * self._again[key] for size, key in zip(sizes, dropped, strict=True))
+            self._model.add(gained >= -(-excess // ALIGNMENT))
+
+    def _row(self, time: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """Bytes alive at a moment if nothing is computed again, and which choices take a tensor away there."""
+        problem = self._problem
+        total = sum(each.size for each in problem.fixed if each.start <= time < each.end)
+        dropped: list[tuple[int, int]] = []
+        for index, tensor in enumerate(problem.tensors):
+            if time < problem.time(tensor.node) + tensor.late:
+                continue
+            if tensor.kept or time < self._least_end(tensor):
+                total += tensor.size
+                continue
+            ends = ((problem.time(read.position) + 2 - read.early, read.position) for read in tensor.backward)
+            later = [position for end, position in ends if end > time]
+            if later:
+                total += tensor.size
+                dropped.append((index, min(later)))
+        return total, tuple(dropped)
+
+    def _least_end(self, tensor: Tensor) -> int:
+        """When the first computation of a tensor is over at the earliest."""
+        problem = self._problem
+        if tensor.kept:
+            return problem.end
+        if tensor.optional and not tensor.forward:
+            return problem.time(tensor.node)
+        reads = (problem.time(read.position) + 2 - read.early for read in tensor.forward)
+        return max([problem.time(tensor.last_node) + 2, *reads])
+
+    def _last_reads(self, tensor: Tensor) -> Mapping[int, Read]:
+        """Forward unit to its last read of a tensor."""
+        return {self._problem.unit_of[read.position]: read for read in tensor.forward}
+
+    def solve(self, first: Choice | None, effort: Effort) -> tuple[Choice | None, Proof]:
+        """Run the solver from an answer that is known."""
+        if first is not None:
+            self._hint(first)
+        solver = self._cp.CpSolver()
+        solver.parameters.num_workers = effort.workers
+        solver.parameters.interleave_search = True  # the same answer every time
+        solver.parameters.max_deterministic_time = effort.work
+        solver.parameters.max_time_in_seconds = effort.seconds
+        solver.parameters.random_seed = 0
+        status = solver.solve(self._model)
+        if status == self._cp.INFEASIBLE:
+            return None, Proof(0, infeasible=True)
+        bound = max(0, round(solver.best_objective_bound))
+        if status not in (self._cp.OPTIMAL, self._cp.FEASIBLE):
+            return first, Proof(bound)
+        slots = {
+            unit: solver.value(slot)
+            for unit, (runs, slot) in enumerate(zip(self._runs, self._slot, strict=True))
+            if solver.boolean_value(runs)
+        }
+        again = frozenset(key for key, literal in self._again.items() if solver.boolean_value(literal))
+        again_in = frozenset(key for key, literal in self._again_in.items() if solver.boolean_value(literal))
+        return Choice(slots, again, again_in), Proof(bound)
+
+    def _hint(self, choice: Choice) -> None:
+        """Start from `choice`."""
+        model = self._model
+        for unit, (runs, slot) in enumerate(zip(self._runs, self._slot, strict=True)):
+            model.add_hint(runs, unit in choice.slots)
+            model.add_hint(slot, choice.slots.get(unit, self._problem.forward))
+        for key, literal in self._again.items():
+            model.add_hint(literal, key in choice.again)
+        for key, literal in self._again_in.items():
+            model.add_hint(literal, key in choice.again_in)

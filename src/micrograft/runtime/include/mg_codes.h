@@ -1,0 +1,61 @@
+/* Kernels that treat int8 codes as a row of elements. Rounding: mg_fixed_point.h unless stated. */
+#ifndef MG_CODES_H
+#define MG_CODES_H
+
+#include "mg_fixed_point.h"
+
+typedef struct {
+    int32_t size;      /* elements */
+    float scale;       /* real = scale * (code - zero) */
+    int32_t zero;
+    int32_t low, high; /* the codes lie between these */
+} mg_quantize_params;
+
+/* y = the codes nearest to x / scale, ties to even, clamped; a NaN becomes the lower end. */
+void mg_quantize_int8(const mg_quantize_params *params, const float *x, int8_t *y);
+
+/* y = scale * (x - zero), rounded once. */
+void mg_dequantize_float32(const mg_quantize_params *params, const int8_t *x, float *y);
+
+typedef struct {
+    int32_t size; /* elements */
+    int32_t x_zero;
+    int32_t multiplier, shift;
+    mg_code_range y;
+} mg_requantize_params;
+
+/* y = codes of another scale. y may be x. */
+void mg_requantize_int8(const mg_requantize_params *params, const int8_t *x, int8_t *y);
+
+typedef struct {
+    int32_t size; /* elements */
+    int32_t low, high;
+} mg_code_mask_params;
+
+/* mask: one bit per code, lowest first, set where low < code < high. */
+void mg_code_mask_int8(const mg_code_mask_params *params, const int8_t *codes, uint8_t *mask);
+
+typedef struct {
+    int32_t size; /* elements */
+    int32_t a_zero;
+    int32_t a_factor[2]; /* multiplier and shift */
+    int32_t b_zero;
+    int32_t b_factor[2];
+    int32_t sum_factor[2];
+    mg_code_range y;
+} mg_add_int8_params;
+
+/* y = a + b: both, shifted left by 20 bits, are brought to one scale, and their int32 sum to that of y.
+ * y may be a or b. */
+void mg_add_int8(const mg_add_int8_params *params, const int8_t *a, const int8_t *b, int8_t *y);
+
+typedef struct {
+    int32_t rows;
+    int32_t columns; /* channels */
+} mg_rescale_params;
+
+/* dx: (rows, columns) = dy: (rows, columns), each times the factor that multiplier and shift of its column are
+ * in channels: (columns, 3). One float32 rounding for the factor and one for the product. dx may be dy. */
+void mg_rescale_gradient_float32(const mg_rescale_params *params, const float *dy, const int32_t *channels, float *dx);
+
+#endif

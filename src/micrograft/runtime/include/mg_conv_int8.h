@@ -1,0 +1,43 @@
+/* Convolutions on int8 codes, channels last; a 1-D one has height 1, a linear layer is one of kernel 1 over its rows.
+ * Sums are int32, of (x - x_zero) times weight; what lies outside the input means 0. Rounding: mg_fixed_point.h. */
+#ifndef MG_CONV_INT8_H
+#define MG_CONV_INT8_H
+
+#include "mg_fixed_point.h"
+#include "mg_window.h"
+
+typedef struct {
+    mg_axis height;
+    mg_axis width;
+    int32_t in_channels;
+    int32_t out_channels;
+    int32_t groups; /* as many as in_channels in a depthwise convolution */
+    int32_t x_zero; /* the code of x that means 0 */
+    mg_code_range y;
+    int32_t rank; /* of a detour; 0 for none */
+    float steps;  /* codes of y in one unit of the detour: 1 / scale */
+} mg_conv_int8_params;
+
+/* What a low-rank adapter adds to y before it is rounded: up: (out channels, rank) times
+ * down: (out height, out width, rank), in real numbers. */
+typedef struct {
+    const float *down;
+    const float *up;
+} mg_detour;
+
+/* y: (out height, out width, out channels) from x: (height, width, in channels) and
+ * weight: (out channels, kernel height, kernel width, in channels / groups).
+ * channels: (out channels, 3): bias, multiplier and shift of each output. */
+void mg_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight, const int32_t *channels,
+                  int8_t *y);
+
+/* The same with a detour, which is added to the int32 sums in their own units. */
+void mg_adapted_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
+                          const int32_t *channels, const mg_detour *detour, int8_t *y);
+
+/* mg_conv_int8 where output channel o reads input channel o / (out channels / in channels) alone and
+ * weight is (kernel height, kernel width, out channels). */
+void mg_depthwise_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
+                            const int32_t *channels, int8_t *y);
+
+#endif

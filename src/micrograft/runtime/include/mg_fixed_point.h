@@ -1,0 +1,81 @@
+/* The integer arithmetic of int8 networks.
+ * A real factor is multiplier * 2^(shift - 31), with a multiplier of 0 or from 2^30 up to 2^31. Sums are int32.
+ * Products are rounded twice, as in TensorFlow Lite's reference kernels (gemmlowp): to nearest, ties up, after the
+ * doubling high multiplication, and to nearest, ties away from zero, after the shift to the right; or once, to
+ * nearest, ties to even.
+ * Codes saturate, they never wrap.
+ * A negative number shifted to the right is taken to keep its sign, as all our compilers do. */
+#ifndef MG_FIXED_POINT_H
+#define MG_FIXED_POINT_H
+
+#include "mg_math.h"
+
+/* What codes lie between, and how they are rounded. */
+typedef struct {
+    int32_t zero; /* the code that means 0 */
+    int32_t low, high;
+    int32_t once; /* 1: products are rounded once; 0: twice */
+} mg_code_range;
+
+/* a * multiplier / 2^31, to nearest, ties up. */
+static inline int32_t mg_doubled_high(int32_t a, int32_t multiplier) {
+    return (int32_t)(((int64_t)a * multiplier + (1 << 30)) >> 31);
+}
+
+/* x / 2^exponent, to nearest, ties away from zero. */
+static inline int32_t mg_divided(int32_t x, int32_t exponent) {
+    const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1u);
+    const int32_t threshold = (mask >> 1) + (x < 0);
+    return (x >> exponent) + ((x & mask) > threshold);
+}
+
+/* x * 2^places; what leaves an int32 wraps, as it must not. */
+static inline int32_t mg_shifted_left(int32_t x, int32_t places) {
+    return (int32_t)((uint32_t)x << places);
+}
+
+/* The product of x and a factor before its last shift to the right, by mg_right_shift(shift) places. */
+static inline int32_t mg_raised(int32_t x, int32_t multiplier, int32_t shift) {
+    return mg_doubled_high(shift > 0 ? mg_shifted_left(x, shift) : x, multiplier);
+}
+
+/* Places to the right that a shift means. */
+static inline int32_t mg_right_shift(int32_t shift) {
+    return shift < 0 ? -shift : 0;
+}
+
+/* x times a factor, rounded twice. */
+static inline int32_t mg_rescaled_twice(int32_t x, int32_t multiplier, int32_t shift) {
+    return mg_divided(mg_raised(x, multiplier, shift), mg_right_shift(shift));
+}
+
+/* x times a factor, rounded once. */
+static inline int32_t mg_rescaled_once(int32_t x, int32_t multiplier, int32_t shift) {
+    const int64_t product = (int64_t)x * multiplier;
+    const int64_t half = (int64_t)1 << (30 - shift);
+    const int64_t nearest = (product + half) >> (31 - shift);
+    const int tie = (product & (2 * half - 1)) == half;
+    return (int32_t)(tie ? nearest & ~(int64_t)1 : nearest);
+}
+
+/* x times a factor, rounded as the codes of `range` are. */
+static inline int32_t mg_rescaled(const mg_code_range *range, int32_t x, int32_t multiplier, int32_t shift) {
+    return range->once ? mg_rescaled_once(x, multiplier, shift) : mg_rescaled_twice(x, multiplier, shift);
+}
+
+/* A factor as float32, rounded once: 2^(shift - 31) is no subnormal, as a shift is at least -31. */
+static inline float mg_factor(int32_t multiplier, int32_t shift) {
+    return (float)multiplier * mg_from_bits((uint32_t)(127 + shift - 31) << 23);
+}
+
+/* The int8 code nearest to x between two codes. */
+static inline int8_t mg_clamped(int32_t x, int32_t low, int32_t high) {
+    return (int8_t)(x < low ? low : x > high ? high : x);
+}
+
+/* The code of so many steps from zero. */
+static inline int8_t mg_code(const mg_code_range *range, int32_t steps) {
+    return mg_clamped(steps + range->zero, range->low, range->high);
+}
+
+#endif

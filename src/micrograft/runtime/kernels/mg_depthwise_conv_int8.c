@@ -1,0 +1,76 @@
+#include "mg_conv_int8.h"
+#include "mg_dot_int8.h"
+
+/* The grid of taps that lie on the input, and the steps between them. */
+typedef struct {
+    int32_t zero;
+    int32_t rows, columns;
+    int32_t x_row, x_column, weight_row, weight_column;
+} grid;
+
+static int32_t one_channel(const grid *g, const int8_t *x, const int8_t *weight, int32_t sum) {
+    for (int32_t row = g->rows; row > 0; --row, x += g->x_row, weight += g->weight_row) {
+        const int8_t *from = x;
+        const int8_t *w = weight;
+        for (int32_t column = g->columns; column > 0; --column, from += g->x_column, w += g->weight_column) {
+            sum += (*from - g->zero) * *w;
+        }
+    }
+    return sum;
+}
+
+/* Four neighbouring channels, each with a weight of its own. */
+static mg_four_sums four_channels(const grid *g, const int8_t *x, const int8_t *weight, mg_four_sums sums) {
+    for (int32_t row = g->rows; row > 0; --row, x += g->x_row, weight += g->weight_row) {
+        const int8_t *from = x;
+        const int8_t *w = weight;
+        for (int32_t column = g->columns; column > 0; --column, from += g->x_column, w += g->weight_column) {
+            sums.a += (from[0] - g->zero) * w[0];
+            sums.b += (from[1] - g->zero) * w[1];
+            sums.c += (from[2] - g->zero) * w[2];
+            sums.d += (from[3] - g->zero) * w[3];
+        }
+    }
+    return sums;
+}
+
+/* All outputs at one position. */
+static void one_position(const mg_conv_int8_params *params, const grid *g, const int8_t *x, const int8_t *weight,
+                         const int32_t *channel, int8_t *y) {
+    const mg_code_range *const range = &params->y;
+    const int32_t multiplier = params->out_channels / params->in_channels;
+    int32_t output = 0;
+    for (; multiplier == 1 && output + 4 <= params->out_channels; output += 4, channel += 12, y += 4) {
+        const mg_four_sums sums = four_channels(g, x + output, weight + output, mg_four_biases(channel));
+        y[0] = mg_code_of_sum(range, sums.a, channel);
+        y[1] = mg_code_of_sum(range, sums.b, channel + 3);
+        y[2] = mg_code_of_sum(range, sums.c, channel + 6);
+        y[3] = mg_code_of_sum(range, sums.d, channel + 9);
+    }
+    for (; output < params->out_channels; ++output, channel += 3) {
+        const int32_t sum = one_channel(g, x + output / multiplier, weight + output, channel[0]);
+        *y++ = mg_code_of_sum(range, sum, channel);
+    }
+}
+
+void mg_depthwise_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
+                            const int32_t *channels, int8_t *y) {
+    const mg_axis *const width = &params->width;
+    grid g;
+    g.zero = params->x_zero;
+    g.x_row = params->height.dilation * width->input * params->in_channels;
+    g.x_column = width->dilation * params->in_channels;
+    g.weight_row = width->kernel * params->out_channels;
+    g.weight_column = params->out_channels;
+    for (int32_t row = 0; row < params->height.output; ++row) {
+        const mg_overlap down = mg_taps_at(&params->height, row);
+        g.rows = down.count;
+        for (int32_t column = 0; column < width->output; ++column, y += params->out_channels) {
+            const mg_overlap along = mg_taps_at(width, column);
+            const int8_t *from = x + (down.other * width->input + along.other) * params->in_channels;
+            const int8_t *w = weight + (down.first * width->kernel + along.first) * params->out_channels;
+            g.columns = along.count;
+            one_position(params, &g, from, w, channels, y);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+"""What random networks learn in C is what they learn in PyTorch; and the checker itself sees what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from micrograft.ops import operators
+from tests.random_networks.case import Call, Case, cases, random_cases
+from tests.random_networks.check import MismatchError, Workbench, workbench
+from tests.random_networks.many import attempt
+from tests.random_networks.reduce import reduced
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Workbench]:
+    with workbench() as found:
+        yield found
+
+
+@seed(0)
+@settings(
+    max_examples=20, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+@given(case=cases())
+def test_random_networks_learn_as_in_pytorch(bench: Workbench, case: Case) -> None:
+    """Losses and every trained tensor follow autograd and torch.optim, whatever the network and the method."""
+    _hold(bench, case)
+
+
+def _hold(bench: Workbench, case: Case) -> None:
+    """Fails with the smallest form of a case that fails; our own reduction knows what a layer is."""
+    problem = attempt(bench, case)
+    if problem:
+        small = reduced(case, lambda smaller: attempt(bench, smaller)[:30] == problem[:30], tries=40)
+        raise AssertionError(f"{small!r}\n{attempt(bench, small)}")
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_one_network_trained_in_four_ways(bench: Workbench, number: int) -> None:
+    """The same, for networks drawn evenly, each trained in several ways."""
+    ways = random_cases(number, 4)
+    for case, result in zip(ways, bench.check_all(ways), strict=True):
+        if isinstance(result, Exception):
+            _hold(bench, case)
+            raise result
+
+
+def _chain(*layers: str, shape: tuple[int, ...] = (1, 5), **settings: object) -> Case:
+    """Layers one behind the other."""
+    calls = tuple(Call(layer, (index,)) for index, layer in enumerate(layers))
+    return replace(Case(shape, calls), **settings)  # type: ignore[arg-type]
+
+
+MLP = _chain("Linear(5, 4)", "ReLU()", "Linear(4, 3)", loss="cross_entropy")
+
+
+def test_a_wrong_gradient_is_seen(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relu whose gradient forgets its mask is a mismatch, so the comparison is not blind."""
+    relu = operators()["relu"]
+    forgetful = replace(relu, gradient=lambda backward, node, gradients: gradients[:1])
+    monkeypatch.setattr("micrograft.passes.differentiate.operator_of", lambda node: _swapped(node.op, forgetful))
+    with pytest.raises(MismatchError, match="linear_0"):
+        bench.check(MLP)
+
+
+def _swapped(op: str, other: object) -> object:
+    return other if op == "relu" else operators()[op]
+
+
+def test_a_case_is_made_small() -> None:
+    """Only what makes a case fail is left of it."""
+    case = replace(_chain("ReLU()", "Tanh()", "Sigmoid()", "Linear(5, 3)"), clip="1", accumulate=3)
+    found = reduced(case, lambda smaller: any("Tanh" in call.layer for call in smaller.calls))
+    assert found == Case((1, 5), (Call("Tanh()", (0,)),))
+
+
+REGRESSIONS = {
+    "a frozen A keeps its own scale": replace(MLP, methods="lora:rank=2,alpha=3,freeze_a=true"),
+}
+
+
+@pytest.mark.parametrize("promise", REGRESSIONS)
+def test_what_was_found(bench: Workbench, promise: str) -> None:
+    """Each case once failed; its name says what holds now."""
+    assert bench.check(REGRESSIONS[promise]).verdict == "agreed"
