@@ -65,11 +65,15 @@ class Case:
 
     @property
     def is_float(self) -> bool:
-        """Whether all that it computes with is float32: the tests that a float network can be asked to pass."""
-        floats = [each for each in self.inputs if each is not None and each.dtype.kind not in "iub"]
-        whole = None not in (*map(_kind, self.inputs), *map(_kind, self.outputs))
-        numbers = [*floats, *(each for each in self.outputs if each is not None)]
-        return bool(floats) and whole and all(each.dtype == np.float32 for each in numbers)
+        """Whether all that it computes with is float32: the tests that a float network can be asked to pass.
+
+        The first input, which is the data, and every output are; inputs of integers are indices, axes and shapes.
+        """
+        if None in (*map(_kind, self.inputs), *map(_kind, self.outputs)) or not self.inputs:
+            return False
+        numbers = [each for each in self.inputs if each is not None and each.dtype.kind not in "iub"]
+        every = [self.inputs[0], *numbers, *self.outputs]
+        return all(each is not None and each.dtype == np.float32 for each in every)
 
     @property
     def is_claimed(self) -> bool:

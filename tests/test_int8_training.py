@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from micrograft import api
+from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node, TrainStep
 from micrograft.ir.types import Array
 from micrograft.ops.fixed_point import factor_of
@@ -17,10 +18,13 @@ from micrograft.ops.requantization import BIAS, MULTIPLIER, SHIFT, Codes
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.passes.float_head import float_head
 from micrograft.passes.fuse_quantization import fuse_quantization
+from micrograft.peft.bias import Bias
+from micrograft.peft.full import Full
 from micrograft.peft.head import Head
+from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
-from micrograft.reference import run, run_step
+from micrograft.reference import Memory, run, run_step
 from micrograft.samples import Samples, check_inputs
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import measure_ram
@@ -99,8 +103,6 @@ def _spread(data: Array, generator: np.random.Generator) -> Array:
 
 
 def _gradients(step: TrainStep, params: dict[str, Array], sample: Array, label: int) -> dict[str, Array]:
-    from micrograft.reference import Memory
-
     memory = Memory(params, {state.name: state.initial for state in step.states})
     values = run_step(step, [sample, np.array([label], np.int32)], memory, dtype=np.float64).values
     return {name: values[gradient.name] for name, gradient in step.gradients.items()}
@@ -175,6 +177,13 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "linear": lambda node, x, weight, bias: F.linear(x, weight, bias),
     "linear_add": lambda node, x, weight, addend: addend + x @ weight.T,
 }
+
+
+@pytest.mark.parametrize("method", [Full(), Bias(), IA3()])
+def test_what_would_train_int8_weights_is_refused(method: Method) -> None:
+    """A method that moves the network's own weights or biases refuses a frozen int8 network, and says what to use."""
+    with pytest.raises(MicrograftError, match=r"cannot adapt an int8 network.*use head or lora"):
+        adapted((method,))
 
 
 @pytest.mark.slow

@@ -86,6 +86,7 @@ def recipe_json(recipe: Recipe, origin: Origin) -> dict[str, Any]:
         "accumulate": recipe.accumulate,
         "seed": recipe.seed,
         "name": recipe.name,
+        "arena": recipe.arena,
         "classes": origin.classes,
         "classes_seed": origin.seed,
         "shapes": {name: list(shape) for name, shape in origin.shapes.items()},
@@ -121,6 +122,7 @@ def read_adapter(folder: Path) -> Adapter:
             accumulate=words["accumulate"],
             seed=words["seed"],
             name=words["name"],
+            arena=words.get("arena"),
         )
         shapes = {name: tuple(shape) for name, shape in words["shapes"].items()}
         origin, digest = Origin(words["classes"], words["classes_seed"], shapes), str(record["digest"])

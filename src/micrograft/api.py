@@ -175,6 +175,8 @@ def plan(library: Library, recipe: Recipe, board: Board) -> Bill:
         parameters=sum(param.value.type.size for param in library.graph.params if param.learnable),
         macs=_macs(library.train),
         peak=_peak(library.train),
+        arena_least=max(each.least_arena for each in _plans(library)),
+        recomputation=library.train.recomputation,
     )
 
 

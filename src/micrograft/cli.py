@@ -32,7 +32,7 @@ from micrograft.report import text
 from micrograft.report.layers import network_json
 from micrograft.report.progress import showing_progress
 from micrograft.samples import check_inputs, read_data
-from micrograft.spec import optimizers, parse_clip, parse_methods, parse_optimizer, parse_shapes, settings
+from micrograft.spec import optimizers, parse_arena, parse_clip, parse_methods, parse_optimizer, parse_shapes, settings
 
 DOES_NOT_FIT = 3
 """Exit status of `plan`."""
@@ -94,6 +94,9 @@ _HOW = _options(
         "--clip", default="tensor:1", show_default=True, help="A norm for all gradients, tensor:NORM, or none."
     ),
     click.option("--accumulate", default=1, show_default=True, metavar="K", help="Samples for each update."),
+    click.option(
+        "--arena", metavar="BYTES|60%", help="What the step's arena may have; values are computed again to fit it."
+    ),
     click.option("--seed", default=0, show_default=True, help="Of new parameters."),
     click.option("--name", default="model", show_default=True, help="Prefix of all names in the C library."),
     click.option("--calibration", type=_PATH, metavar="C.npz", help="Samples x that tell the scale of new parameters."),
@@ -304,6 +307,7 @@ def _adapted(model: Path, words: dict[str, Any]) -> PeftModel:
         accumulate=words["accumulate"],
         seed=words["seed"],
         name=words["name"],
+        arena=parse_arena(words["arena"]) if words["arena"] is not None else None,
         origin=origin,
     )
 

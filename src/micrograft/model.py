@@ -202,6 +202,7 @@ def get_peft_model(
     accumulate: int = 1,
     seed: int = 0,
     name: str = "model",
+    arena: int | float | None = None,
     origin: Origin | None = None,
 ) -> PeftModel:
     """Wrap a network so that `methods` (one, or several together) adapt it.
@@ -210,7 +211,7 @@ def get_peft_model(
     and `PeftModel`.
     """
     chosen = (methods,) if isinstance(methods, Method) else tuple(methods)
-    recipe = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name)
+    recipe = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena)
     return PeftModel(network, recipe, samples, origin=origin)
 
 

@@ -64,6 +64,22 @@ def parse_clip(text: str) -> Clip | None:
     raise MicrograftError(f"clipping {text!r} is not known", fix="write a norm such as 1, tensor:1, or none")
 
 
+def parse_arena(text: str) -> int | float:
+    """The arena that a step may have: bytes, or a share of what it would have. Raises MicrograftError.
+
+    >>> parse_arena("65536"), parse_arena("60%")
+    (65536, 0.6)
+    """
+    number, percent, _ = text.strip().replace(",", "").partition("%")
+    try:
+        found = float(number) / 100 if percent else int(number)
+    except ValueError:
+        found = 0
+    if not (0 < found <= 1.0 if isinstance(found, float) else found > 0):
+        raise MicrograftError(f"the arena {text!r} is not known", fix="write bytes, as 65536, or a share, as 60%")
+    return found
+
+
 def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of inputs, each written `NAME=1,3,32,32`. Raises MicrograftError.
 

@@ -204,13 +204,13 @@ REFUSED = {
     "batch": ([_node("Relu")], {}, (2, 4), {}, "batch of 1"),
     "type": ([_node("Cast", to=TensorProto.FLOAT)], {}, (1, 4), {"kind": TensorProto.DOUBLE}, "it is DOUBLE"),
     "unknown": ([_node("Det")], {}, (1, 4, 4), {}, "layer 'the_layer': the operator Det is not supported.*Abs, Add, "),
-    "resize": ([_node("Resize", "", "s", mode="cubic")], {"s": _floats(4)}, (1, 1, 4, 4), {}, "resize of mode cubic"),
+    "resize": ([_node("Resize", "", "s")], {"s": np.array([1, 2, 2, 2], np.float32)}, (1, 2, 4, 4), {},
+               "not one of 1 or 2 spatial axes"),
     "power": ([_node("Pow", "a")], {"a": np.float32(2.5)}, (1, 4), {}, "a power of 2.5"),
     "gathered": ([helper.make_node("Relu", ["x"], ["i"]), helper.make_node("Cast", ["i"], ["j"], to=7),
                   _node("Gather", "j")], {}, (1, 2), {}, "a cast of data to anything but float32"),
     "zero": ([_node("Div", "z")], {"z": np.float32(0)}, (1, 3), {}, "divides by zero"),
     "shape": ([_node("Conv", "w")], {"w": _floats(3, 5, 3, 3)}, (1, 2, 6, 6), {}, "layer 'the_layer'"),
-    "gemm": ([_node("Gemm", "w", transA=1)], {"w": _floats(1, 3)}, (1, 4), {}, "transposes its input"),
     "indices": (
         [helper.make_node("MaxPool", ["x"], ["p", "i"], kernel_shape=[2]), helper.make_node("Add", ["p", "i"], ["y"])],
         {}, (1, 2, 6), {}, "needs 'i'",
@@ -226,9 +226,15 @@ def test_refusals(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not MODELS.exists(), reason="the shared models are not here")
-def test_quantized_models_are_refused() -> None:
-    """A quantized model is refused as such."""
-    _refused(MODELS / "mcunet_5fps_imagenet_int8.onnx", "it is quantized .*export the model before quantization")
+def test_models_of_quantized_operators_are_refused(tmp_path: Path) -> None:
+    """A model quantized in operators, not in QDQ form, is refused as such."""
+    nodes = [
+        helper.make_node("ConvInteger", ["x", "w"], ["sums"], name="conv"),
+        helper.make_node("Cast", ["sums"], ["y"], to=TensorProto.FLOAT),
+    ]
+    arrays = {"w": np.zeros((1, 3, 1, 1), np.int8)}
+    path = _save(tmp_path / "model.onnx", nodes, arrays, (1, 3, 4, 4), kind=TensorProto.INT8)
+    _refused(path, "it is quantized in operators .*export it in QDQ form")
 
 
 def test_the_demo_network(tmp_path: Path) -> None:

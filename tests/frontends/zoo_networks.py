@@ -83,7 +83,7 @@ def _wave() -> nn.Module:
 
 def _resizes(x: Tensor) -> Tensor:
     y = F.interpolate(x, size=(7, 9), mode="bilinear") + F.interpolate(x, size=(7, 9), mode="nearest")
-    return F.interpolate(y, scale_factor=1.5, mode="bilinear", align_corners=True)
+    return F.interpolate(y, size=(10, 13), mode="bilinear", align_corners=True)
 
 
 ONLY_FROM_TORCH = (

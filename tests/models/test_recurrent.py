@@ -21,6 +21,7 @@ from micrograft.passes.attach_optimizer import SGD
 from micrograft.passes.truncate import truncate
 from micrograft.peft.full import Full
 from micrograft.peft.lora import LoRA
+from micrograft.samples import Samples
 from tests.models.agreement import METHODS, agree, close, export, trained_names
 
 STEPS, CHANNELS, CLASSES = 11, 5, 4
@@ -159,3 +160,16 @@ def test_host_and_board_agree_in_every_bit(name: str) -> None:
                 runner.train_step(x, y)
             states.append(runner.state())
     assert states[0] == states[1]
+
+
+def test_planned_ram_is_measured_ram() -> None:
+    """Each part of the planned RAM is what a step reaches, to the byte, scratch of the recurrences included."""
+    library, board = _full(network("stateful")[1]), find_board("stm32h743")
+    planned = api.plan(library, api.Recipe((Full(),), name="net"), board).ram
+    x, y = zip(*samples(2), strict=True)
+    with api.emulated(library, board) as runner:
+        measured = api.train(runner, Samples(np.stack(x), np.stack(y))).ram_measured
+    assert measured is not None
+    assert measured.stack <= planned.stack <= measured.stack + 256
+    for part in ("arena", "state", "optimizer", "runtime"):
+        assert getattr(measured, part) == getattr(planned, part), part

@@ -18,14 +18,25 @@ from micrograft.boards import find_board
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
+from micrograft.ops.attention import PackedAttentionAttrs
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.peft.bias import Bias
 from micrograft.peft.full import Full
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
+from micrograft.reference import run
 from micrograft.samples import check_inputs
-from tests.models.transformers import SHAPES, Causal, CompactTransformer, Encoder, VisionTransformer, Words, make
+from tests.models.transformers import (
+    SHAPES,
+    Causal,
+    CompactTransformer,
+    Encoder,
+    Masked,
+    VisionTransformer,
+    Words,
+    make,
+)
 from tests.torch_training import TorchTraining
 
 KINDS = (VisionTransformer, CompactTransformer, Encoder, Causal)
@@ -51,6 +62,10 @@ def _zeros(kind: type[torch.nn.Module]) -> torch.Tensor:
 
 
 def export(kind: type[torch.nn.Module], way: str, folder: Path) -> Graph:
+    return exported(make(kind), _zeros(kind), way, folder)
+
+
+def exported(module: torch.nn.Module, x: torch.Tensor, way: str, folder: Path) -> Graph:
     """The network through a file that one of PyTorch's exporters wrote."""
     path = folder / "model.onnx"
     torch.set_num_threads(1)
@@ -58,7 +73,7 @@ def export(kind: type[torch.nn.Module], way: str, folder: Path) -> Graph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            make(kind), (_zeros(kind),), str(path), dynamo=way == "dynamo", opset_version=OPSETS[way],
+            module, (x,), str(path), dynamo=way == "dynamo", opset_version=OPSETS[way],
             verbose=False,
         )  # fmt: skip
     logging.disable(logging.NOTSET)
@@ -143,6 +158,21 @@ def test_no_matrix_of_scores_exists(kind: type[torch.nn.Module]) -> None:
     assert operators.count("packed_attention" if packed else "attention") >= 2
     assert not {"transpose", "gelu_gradient", "erf", "sqrt"} & set(operators)
     assert ("softmax" in operators) == (kind is CompactTransformer)  # its learned mean of tokens
+
+
+@pytest.mark.parametrize("way", ["torch", "dynamo", "legacy-17"])
+@pytest.mark.parametrize("kind", ["causal", "hidden", "added"])
+def test_masks(kind: str, way: str, tmp_path: Path) -> None:
+    """A constant mask goes into the one node, whoever wrote it; a causal one costs nothing, not even a table."""
+    torch.manual_seed(0)
+    module, x = Masked(kind).eval(), torch.randn(1, 6, 8)
+    graph = api.load(module, example=[x]) if way == "torch" else exported(module, x, way, tmp_path)
+    (attention,) = (node for node in graph.nodes if isinstance(node.attrs, PackedAttentionAttrs))
+    assert attention.attrs.attention.causal == (kind == "causal")
+    assert len(attention.inputs) == (1 if kind == "causal" else 2)
+    port = graph.outputs[0]
+    found = port.to_user(run(graph, [graph.inputs[0].from_user(x.numpy())])[port.value.name])
+    np.testing.assert_allclose(found, module(x).detach().numpy(), atol=2e-6)
 
 
 def test_lora_reaches_layers_by_name() -> None:

@@ -118,6 +118,20 @@ class Causal(nn.Module):
         return self.head(x[:, -1])
 
 
+class Masked(nn.Module):
+    """One of PyTorch's layers with a mask: causal, true where a key is hidden, or added to the scores."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        causal = nn.Transformer.generate_square_subsequent_mask(6)
+        masks = {"causal": causal, "hidden": causal.roll(2, 1) < 0, "added": causal + torch.randn(6, 6)}
+        self.register_buffer("mask", masks[kind])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, src_mask=self.mask)
+
+
 class Words(nn.Module):
     """Tokens in: a table of words, one of positions, and the last layers."""
 

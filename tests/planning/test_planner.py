@@ -109,7 +109,7 @@ def test_a_skip_connection_sums_its_gradients() -> None:
 def test_planning_150_layers_takes_seconds() -> None:
     """A training step of 150 layers is scheduled and placed in under 10 seconds."""
     step = training_step(deep_cnn(150), Full(), Clip(1.0, "tensor"), Adam())
-    start = time.perf_counter()
+    start = time.process_time()
     plan = make_plan(step.graph, [step.loss])
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert plan.arena <= 1.02 * plan.lower_bound

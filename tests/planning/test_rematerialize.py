@@ -36,11 +36,11 @@ from tests.networks import deep_cnn, mlp, residual_cnn
 from tests.planning.test_planner import training_step
 from tests.torch_networks import DsCnn, ResidualCnn, make
 
-EFFORT = Effort(seconds=20.0, work=4.0, workers=2)
+EFFORT = Effort(seconds=10.0)
 
 CASES = [
     pytest.param(graph, method, clip, share, id=f"{graph.name}-{method.name}-{share}")
-    for graph, share in ((residual_cnn(), 0.9), (deep_cnn(8), 0.8), (deep_cnn(8), 0.62), (deep_cnn(20), 0.5))
+    for graph, share in ((residual_cnn(), 0.9), (deep_cnn(8), 0.8), (deep_cnn(8), 0.62), (deep_cnn(12), 0.6))
     for method, clip in ((Full(), Clip(1.0, "global")), (Full(), None), (LoRA(rank=2), Clip(1.0, "tensor")))
 ]
 
@@ -72,7 +72,7 @@ def test_the_model_counts_what_lifetimes_count(graph: Graph, method: Method, cli
 
 @pytest.mark.parametrize(("graph", "method", "clip", "share"), CASES)
 def test_the_budget_holds(graph: Graph, method: Method, clip: Clip | None, share: float) -> None:
-    """What is alive never exceeds the budget, by the lifetimes of the schedule itself; else it is said to be too small."""
+    """What is alive never exceeds the budget, by the lifetimes of the new schedule; else that is said."""
     found, budget = answer(graph, method, clip, share)
     step = training_step(graph, method, clip)
     if isinstance(found, Unreachable):
@@ -169,21 +169,21 @@ def test_an_impossible_budget_is_refused_in_a_sentence() -> None:
 
 
 def test_without_the_solver_the_greedy_answer_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where ortools is not installed a budget is met as well, with no bound proven."""
+    """Where ortools is not installed a budget is met as well, and a weaker bound is proven."""
     monkeypatch.setattr(rematerialize_module, "solver_is_there", lambda: False)
     step = training_step(deep_cnn(20), Full())
     whole = make_plan(step.graph, [step.loss])
     plan = make_plan(step.graph, [step.loss], budget=int(0.6 * whole.arena))
     assert plan.arena <= 0.6 * whole.arena
     assert plan.recomputation is not None
-    assert plan.recomputation.bound == 0 < plan.recomputation.extra
+    assert 0 < plan.recomputation.bound < plan.recomputation.extra
 
 
 def test_the_plan_is_deterministic() -> None:
     """The same step and budget give the same plan."""
     step = training_step(deep_cnn(8), LoRA(rank=2))
     budget = int(0.7 * make_plan(step.graph, [step.loss]).arena)
-    plans = [make_plan(step.graph, [step.loss], budget, Effort(60.0, 0.5, 2)) for _ in range(2)]
+    plans = [make_plan(step.graph, [step.loss], budget, Effort(60.0, 0.2, workers=1)) for _ in range(2)]
     assert plans[0] == plans[1]
 
 
@@ -196,9 +196,9 @@ def test_a_roomy_budget_changes_nothing() -> None:
 
 NETWORKS = {ResidualCnn: (1, 3, 16, 16), DsCnn: (1, 1, 26, 10)}
 RECIPES = {
-    "full-adam": (Full(), Adam(lr=0.002), Clip(1.0, "global"), 1, 0.8),
+    "full-adam": (Full(), Adam(lr=0.002), Clip(1.0, "global"), 1, 0.94),
     "full-accumulated": (Full(), SGD(lr=0.01), None, 2, 0.75),
-    "lora": (LoRA(rank=2), SGD(lr=0.01), Clip(), 1, 0.85),
+    "lora": (LoRA(rank=2), SGD(lr=0.01), Clip(), 1, 0.93),
 }
 
 

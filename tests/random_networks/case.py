@@ -273,5 +273,6 @@ class _Sketch:
         return "+".join(parts)
 
     def exporter(self) -> str:
-        """ONNX has one name for tied weights, so it is told of networks without them only."""
-        return self._pick(*EXPORTERS) if all(call.tied is None for call in self.calls) else "torch"
+        """ONNX has one name for tied weights and knows no fixed tensors, so it is told of networks without them."""
+        known = all(call.tied is None and not call.layer.startswith("Without") for call in self.calls)
+        return self._pick(*EXPORTERS) if known else "torch"

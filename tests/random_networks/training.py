@@ -135,7 +135,7 @@ class Training:
         return (torch.tensor(x, dtype=self._dtype),)
 
     def _snapshot(self) -> dict[str, Array]:
-        return {name: np.array(tensor.detach()) for name, tensor in self._moving.items()}
+        return {name: tensor.detach().numpy().copy() for name, tensor in self._moving.items()}
 
     def _clip(self, clip: Clip | None) -> None:
         if clip is not None:

@@ -48,8 +48,8 @@ TRIALS = (
     Trial("lora", "sgd:lr=0.03", "tensor:1"),
     Trial("full", "sgd:lr=0.01", "tensor:1"),
 )
-"""Chosen on the nine other people by `examples/watch/study_methods.py`, so that this person's later recordings, on
-which the demo judges, chose nothing."""
+"""Each learning rate did best for the other people in `examples/watch/study_methods.py`, with this clipping; so this
+person's later recordings, on which the demo judges, chose nothing."""
 LORA = TRIALS[2]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -222,19 +221,22 @@ def _resize(call: Call) -> Tensor:
     coordinates = zoo.Coordinates(
         call.text("coordinate_transformation_mode", "half_pixel"), call.text("nearest_mode", "round_prefer_floor")
     )
-    if _is_ordinary(call, coordinates, scales, axes):
+    if coordinates.mode == "align_corners" and any((shape[axis] * scales[axis]).denominator != 1 for axis in axes):
+        raise call.refused(
+            "a resize that aligns corners by a scale that gives no whole size means one thing in PyTorch and"
+            " onnxruntime and another in ONNX's own tests",
+            "give it a size instead of a scale",
+        )
+    if _is_ordinary(call, coordinates):
         return zoo.resize(call.network, call.x, sizes, scales, coordinates, linear=mode == "linear", origin=call.origin)
     return resize_by_matrices(call, sizes, scales, axes)
 
 
-def _is_ordinary(call: Call, coordinates: zoo.Coordinates, scales: Sequence[Fraction], axes: Sequence[int]) -> bool:
-    """Whether our operator has a rule for it; aligned corners have one where the scale gives a whole size."""
-    whole = all((call.x.shape[axis] * scales[axis]).denominator == 1 for axis in axes)
-    if coordinates.mode in ("half_pixel_symmetric", "tf_crop_and_resize"):
+def _is_ordinary(call: Call, coordinates: zoo.Coordinates) -> bool:
+    """Whether our operator has a rule for it."""
+    if coordinates.mode in ("half_pixel_symmetric", "tf_crop_and_resize") or call.text("mode", "nearest") == "cubic":
         return False
-    if call.integer("antialias", 0) or call.text("mode", "nearest") == "cubic":
-        return False
-    return whole or coordinates.mode != "align_corners"
+    return not call.integer("antialias", 0)
 
 
 @handles("Pow")

@@ -64,6 +64,7 @@ def _added(mask: Array, scores: Shape, origin: str) -> Array:
     if broadcast_shape(mask.shape, scores) != scores:
         raise refused(f"its mask of {mask.shape} does not stretch to {scores}", origin)
     added = np.where(mask, 0.0, MASKED) if mask.dtype == np.bool_ else np.maximum(mask, MASKED)
+    added = added.astype(np.float32)
     shared = math.prod(added.shape[:-2]) == 1
     shape = scores[-2:] if shared else scores
     return np.broadcast_to(added.reshape(added.shape[-2:]) if shared else added, shape).reshape(-1, *scores[-2:])
@@ -71,7 +72,7 @@ def _added(mask: Array, scores: Shape, origin: str) -> Array:
 
 def _is_causal(added: Array) -> bool:
     """Whether it hides from query i the keys behind i and nothing else."""
-    return np.array_equal(added, np.where(np.tri(*added.shape[1:], dtype=np.bool_), 0.0, MASKED)[None])
+    return np.array_equal(added, np.where(np.tri(*added.shape[1:], dtype=np.bool_), 0, np.float32(MASKED))[None])
 
 
 def layer_norm(

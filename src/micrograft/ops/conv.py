@@ -205,8 +205,8 @@ def _input_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     if conv.is_linear(kernel):
         return linear_input_gradient_call(node)
     return conv_kernel_call(
-        f"mg_conv_input_gradient_{weight.dtype.value}", conv.window(kernel), attrs.input_shape, weight.shape[0], conv.groups,
-        dy, weight, node.outputs[0],
+        f"mg_conv_input_gradient_{weight.dtype.value}", conv.window(kernel), attrs.input_shape, weight.shape[0],
+        conv.groups, dy, weight, node.outputs[0],
     )  # fmt: skip
 
 

@@ -143,8 +143,8 @@ def _input_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(attrs, ConvInputGradientAttrs)
     shape = attrs.input_shape
     return conv_kernel_call(
-        f"mg_depthwise_conv_input_gradient_{weight.dtype.value}", attrs.conv.window(weight.shape[1:-1]), shape, dy.shape[-1],
-        shape[-1], dy, weight, node.outputs[0],
+        f"mg_depthwise_conv_input_gradient_{weight.dtype.value}", attrs.conv.window(weight.shape[1:-1]), shape,
+        dy.shape[-1], shape[-1], dy, weight, node.outputs[0],
     )  # fmt: skip
 
 

@@ -23,6 +23,9 @@ from micrograft.ops.strides import broadcast_shape
 from micrograft.ops.transpose import TransposeAttrs
 from micrograft.passes.prune import prune
 
+_HIDDEN = -1e4
+"""A score that no parameter would learn to add."""
+
 
 def fuse_attention(graph: Graph) -> Graph:
     """`graph` with `attention` for every chain of products that is one, whose scores nothing else reads."""
@@ -73,8 +76,8 @@ class _Search:
         product = self._inner(scores)
         if product is None or not isinstance(product.attrs, MatmulAttrs) or product.attrs.transpose_a:
             return None
-        q, q_scale = self._scaled(product.inputs[0])
-        k, k_scale = self._scaled(product.inputs[1])
+        operands = self._scaled_alike(*product.inputs) or [self._scaled(each) for each in product.inputs]
+        (q, q_scale), (k, k_scale) = operands
         if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
             return None
         placed = None
@@ -100,6 +103,22 @@ class _Search:
             factor *= node.attrs.factor
             value = node.inputs[0]
 
+    def _scaled_alike(self, a: Value, b: Value) -> list[tuple[Value, float]] | None:
+        """Both operands without the root of the scale, where an exporter multiplies each by that same one number.
+
+        It is stored as what might be a parameter, but nobody trains one number twice.
+        """
+        found = []
+        for value in (a, b):
+            node = self._producers.get(value.name)
+            param = self._graph.param(node.inputs[1].name) if node is not None and node.op == "mul" else None
+            if node is None or param is None or param.data.size != 1 or node.inputs[0].shape != value.shape:
+                return None
+            found.append((node.inputs[0], param))
+        (left, one), (right, other) = found
+        factor = float(one.data.reshape(()))
+        return [(left, factor), (right, factor)] if one is other else None
+
     def _mask(self, value: Value, factor: float) -> tuple[Value, float, Array | None, str]:
         """The scores below a constant mask, their factor, and the mask times the factor above it."""
         node = self._inner(value)
@@ -107,12 +126,17 @@ class _Search:
             return value, factor, None, ""
         for scores, added in (node.inputs, node.inputs[::-1]):
             param = self._graph.param(added.name)
-            if param is not None and not param.learnable and scores.shape == value.shape:
+            if param is not None and _hides(param) and scores.shape == value.shape:
                 below, inner = self._scaled(scores, inner=True)
                 with np.errstate(invalid="ignore"):
                     scaled: Array = param.data * np.float32(factor)
                 return below, factor * inner, scaled, param.source
         return value, factor, None, ""
+
+
+def _hides(param: Param) -> bool:
+    """Whether it is a mask: a constant, or what ONNX cannot tell from a parameter but hides keys."""
+    return not param.learnable or bool(np.any(param.data <= _HIDDEN))
 
 
 def _placed(mask: Array, scores: Shape) -> Array | None:

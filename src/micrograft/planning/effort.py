@@ -10,13 +10,14 @@ from dataclasses import dataclass
 class Effort:
     """How long a solver may look for a better answer or a proof.
 
-    seconds: of wall time, at most. work: in the solver's own deterministic unit, about a second each on an idle
-    machine; where this ends the search, the answer is the same every time. workers: threads.
+    seconds: of wall time, at most. work: at most, in the solver's own deterministic unit. workers: threads, each of
+    which searches in another way; eight prove most. With one, ended by `work`, the answer is the same every time;
+    with several, two runs may give different answers of equal worth, or other ones where time ran out.
     """
 
     seconds: float = 50.0
-    work: float = 20.0
-    workers: int = 4
+    work: float = float("inf")
+    workers: int = 8
 
 
 NONE = Effort(0.0, 0.0)

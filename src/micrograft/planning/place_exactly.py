@@ -59,7 +59,6 @@ def place_exactly(buffers: Sequence[Buffer], effort: Effort) -> Placement:
     model.minimize(top)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = effort.workers
-    solver.parameters.interleave_search = True
     solver.parameters.max_deterministic_time = effort.work
     solver.parameters.max_time_in_seconds = effort.seconds
     solver.parameters.random_seed = 0

@@ -19,7 +19,7 @@ from micrograft.planning.schedule import schedule
 _ATTEMPTS = 4
 """How often a tighter budget is tried where the placement does not reach its lower bound."""
 
-_PLACING = Effort(seconds=10.0, work=4.0)
+_PLACING = Effort(seconds=10.0, work=2.0, workers=1)
 """Of the solver that places buffers."""
 
 _PLACED_EXACTLY = 600

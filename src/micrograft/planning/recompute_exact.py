@@ -8,12 +8,13 @@ modelled by halves of nodes).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from micrograft.planning.effort import Effort
 from micrograft.planning.plan import ALIGNMENT
+from micrograft.planning.recompute_bound import Row, least_end, least_work, rows
 from micrograft.planning.recompute_problem import Choice, Problem, Read, Tensor
 
 if TYPE_CHECKING:
@@ -61,17 +62,21 @@ class _Model:
             self._model.add(self._slot[unit] == problem.forward).only_enforce_if(~self._runs[unit])
         self._again: dict[tuple[int, int], cp_model.IntVar] = {}
         self._again_in: dict[tuple[int, int], cp_model.IntVar] = {}
+        found = rows(problem, capacity)
         uses: list[list[cp_model.IntVar]] = [[] for _ in problem.units]
         for stretch in problem.fixed:
             length = stretch.end - stretch.start
             self._occupy(self._model.new_fixed_size_interval_var(stretch.start, length, ""), stretch.size)
         for index, tensor in enumerate(problem.tensors):
             uses[tensor.unit] += self._add_tensor(index, tensor)
-        for runs, found in zip(self._runs, uses, strict=True):
-            self._model.add_bool_or(~runs, *found)
+        for runs, reasons in zip(self._runs, uses, strict=True):
+            self._model.add_bool_or(~runs, *reasons)
         self._model.add_cumulative(self._intervals, self._demands, capacity // ALIGNMENT)
-        self._add_rows(capacity)
-        self._model.minimize(sum(each.work * runs for each, runs in zip(problem.units, self._runs, strict=True)))
+        self._add_rows(found)
+        total = sum(each.work * runs for each, runs in zip(problem.units, self._runs, strict=True))
+        self._least = least_work(problem, found)
+        self._model.add(total >= self._least)
+        self._model.minimize(total)
 
     def _occupy(self, interval: cp_model.IntervalVar, size: int) -> None:
         self._intervals.append(interval)
@@ -87,7 +92,7 @@ class _Model:
         """Both lives of a tensor; the literals that say that its second computation is read."""
         problem, model = self._problem, self._model
         start = problem.time(tensor.node) + tensor.late
-        least = max(self._least_end(tensor), problem.time(tensor.last_node) + 2)
+        least = max(least_end(problem, tensor), problem.time(tensor.last_node) + 2)
         end = model.new_int_var(least, problem.end, f"end{index}")
         size = model.new_int_var(least - start, problem.end - start, "")
         runs, first = self._start(tensor.unit), 2 * tensor.node + tensor.late
@@ -150,49 +155,12 @@ class _Model:
             found.append(again)
         return found
 
-    def _add_rows(self, capacity: int) -> None:
-        """What the cumulative constraint says of single moments, written so that it is linear and bounds are tight.
-
-        A tensor is there if its next backward reader reads its first computation.
-        """
-        rows: dict[tuple[tuple[int, int], ...], int] = {}
-        for position in range(len(self._problem.nodes)):
-            bytes_there, dropped = self._row(self._problem.time(position))
-            excess = bytes_there - capacity
-            if excess > rows.get(dropped, 0):
-                rows[dropped] = excess
-        for dropped, excess in rows.items():
-            sizes = (self._problem.tensors[index].size // ALIGNMENT for index, _ in dropped)
-            gained = sum(size * self._again[key] for size, key in zip(sizes, dropped, strict=True))
-            self._model.add(gained >= -(-excess // ALIGNMENT))
-
-    def _row(self, time: int) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Bytes alive at a moment if nothing is computed again, and which choices take a tensor away there."""
-        problem = self._problem
-        total = sum(each.size for each in problem.fixed if each.start <= time < each.end)
-        dropped: list[tuple[int, int]] = []
-        for index, tensor in enumerate(problem.tensors):
-            if time < problem.time(tensor.node) + tensor.late:
-                continue
-            if tensor.kept or time < self._least_end(tensor):
-                total += tensor.size
-                continue
-            ends = ((problem.time(read.position) + 2 - read.early, read.position) for read in tensor.backward)
-            later = [position for end, position in ends if end > time]
-            if later:
-                total += tensor.size
-                dropped.append((index, min(later)))
-        return total, tuple(dropped)
-
-    def _least_end(self, tensor: Tensor) -> int:
-        """When the first computation of a tensor is over at the earliest."""
-        problem = self._problem
-        if tensor.kept:
-            return problem.end
-        if tensor.optional and not tensor.forward:
-            return problem.time(tensor.node)
-        reads = (problem.time(read.position) + 2 - read.early for read in tensor.forward)
-        return max([problem.time(tensor.last_node) + 2, *reads])
+    def _add_rows(self, found: Sequence[Row]) -> None:
+        """What the cumulative constraint says of single moments, written so that it is linear and bounds are tight."""
+        for row in found:
+            sizes = (self._problem.tensors[index].size // ALIGNMENT for index, _ in row.waiting)
+            gained = sum(size * self._again[key] for size, key in zip(sizes, row.waiting, strict=True))
+            self._model.add(gained >= -(-row.excess // ALIGNMENT))
 
     def _last_reads(self, tensor: Tensor) -> Mapping[int, Read]:
         """Forward unit to its last read of a tensor."""
@@ -204,14 +172,14 @@ class _Model:
             self._hint(first)
         solver = self._cp.CpSolver()
         solver.parameters.num_workers = effort.workers
-        solver.parameters.interleave_search = True  # the same answer every time
         solver.parameters.max_deterministic_time = effort.work
         solver.parameters.max_time_in_seconds = effort.seconds
+        solver.parameters.linearization_level = 2
         solver.parameters.random_seed = 0
         status = solver.solve(self._model)
         if status == self._cp.INFEASIBLE:
             return None, Proof(0, infeasible=True)
-        bound = max(0, round(solver.best_objective_bound))
+        bound = max(self._least, round(solver.best_objective_bound))
         if status not in (self._cp.OPTIMAL, self._cp.FEASIBLE):
             return first, Proof(bound)
         slots = {

@@ -125,13 +125,13 @@ class Choice:
 def peak(problem: Problem, choice: Choice) -> int:
     """Bytes alive at the worst moment."""
     changes: dict[int, int] = {}
-    for start, end, size in _lives(problem, choice):
+    for start, end, size in lives(problem, choice):
         changes[start] = changes.get(start, 0) + size
         changes[end] = changes.get(end, 0) - size
     return max(accumulate(changes[time] for time in sorted(changes)), default=0)
 
 
-def _lives(problem: Problem, choice: Choice) -> Iterable[tuple[int, int, int]]:
+def lives(problem: Problem, choice: Choice) -> Iterable[tuple[int, int, int]]:
     """Start, end and size of every stretch of memory."""
     for each in problem.fixed:
         yield each.start, each.end, each.size

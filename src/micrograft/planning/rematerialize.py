@@ -15,6 +15,7 @@ from micrograft.ops import operator_of
 from micrograft.ops.builder import Builder
 from micrograft.planning.effort import Effort, solver_is_there
 from micrograft.planning.plan import Recomputation
+from micrograft.planning.recompute_bound import least_work, rows
 from micrograft.planning.recompute_exact import search_exactly
 from micrograft.planning.recompute_greedy import search_greedily, smallest_peak
 from micrograft.planning.recompute_problem import Choice, Problem, peak, pose, roots
@@ -43,14 +44,14 @@ def rematerialize(
     """The schedule with the least work whose live bytes never exceed `budget`.
 
     schedule: forward nodes first; their order and that of the others stay. results: values read behind the last
-    node. Where ortools is not installed, a greedy search answers and the bound is 0.
+    node. Where ortools is not installed, a greedy search answers, with a weaker bound.
     """
     problem = pose(schedule, results)
     choice = Choice()
     bound = 0
     if peak(problem, choice) > budget:
         found = search_greedily(problem, budget)
-        proven = False
+        proven, bound = False, least_work(problem, rows(problem, budget))
         if effort.work > 0 and solver_is_there():
             found, proof = search_exactly(problem, budget, found, effort)
             bound, proven = proof.bound, proof.infeasible

@@ -66,39 +66,53 @@ def _topological(
     nodes: Sequence[Node], needs: Sequence[set[int]], priority: Callable[[int, Node], tuple[int, int]]
 ) -> list[int]:
     """Of the nodes that are ready, always the one with the smallest priority."""
-    waiting = [len(need) for need in needs]
-    followers: list[list[int]] = [[] for _ in nodes]
-    for i, need in enumerate(needs):
-        for other in need:
-            followers[other].append(i)
-    ready = [(priority(i, nodes[i]), i) for i, count in enumerate(waiting) if not count]
+    waiting = _Waiting(needs)
+    ready = [(priority(i, nodes[i]), i) for i in waiting.ready]
     heapq.heapify(ready)
     order = []
     while ready:
         _, index = heapq.heappop(ready)
         order.append(index)
-        for follower in followers[index]:
-            waiting[follower] -= 1
-            if not waiting[follower]:
-                heapq.heappush(ready, (priority(follower, nodes[follower]), follower))
+        for follower in waiting.done(index):
+            heapq.heappush(ready, (priority(follower, nodes[follower]), follower))
     return order
 
 
 def _list_schedule(nodes: Sequence[Node], needs: Sequence[set[int]], results: Sequence[Value]) -> list[int]:
     """Forward as written; then, of the ready nodes, the one that leaves least alive."""
     memory = _Memory(nodes, results)
+    waiting = _Waiting(needs)
+    ready = set(waiting.ready)
     order: list[int] = []
-    done: set[int] = set()
-    remaining = list(range(len(nodes)))
-    while remaining:
-        ready = [i for i in remaining if needs[i] <= done]
-        forward = next((i for i in ready if nodes[i].phase is Phase.FORWARD), None)
-        chosen = forward if forward is not None else min(ready, key=lambda i: (memory.growth(i), i))
+    while ready:
+        forward = [i for i in ready if nodes[i].phase is Phase.FORWARD]
+        chosen = min(forward) if forward else min(ready, key=lambda i: (memory.growth(i), i))
         order.append(chosen)
-        done.add(chosen)
-        remaining.remove(chosen)
+        ready.remove(chosen)
+        ready.update(waiting.done(chosen))
         memory.run(chosen)
     return order
+
+
+class _Waiting:
+    """Which nodes still wait for how many others. ready: those that wait for none from the start."""
+
+    def __init__(self, needs: Sequence[set[int]]) -> None:
+        self._counts = [len(need) for need in needs]
+        self._followers: list[list[int]] = [[] for _ in needs]
+        for i, need in enumerate(needs):
+            for other in need:
+                self._followers[other].append(i)
+        self.ready = [i for i, count in enumerate(self._counts) if not count]
+
+    def done(self, index: int) -> list[int]:
+        """Count a node as done; the nodes that are ready now."""
+        found = []
+        for follower in self._followers[index]:
+            self._counts[follower] -= 1
+            if not self._counts[follower]:
+                found.append(follower)
+        return found
 
 
 class _Memory:

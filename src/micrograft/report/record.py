@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from micrograft.planning.memory import Ram
+from micrograft.planning.plan import Recomputation
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Bill:
-    """What a way of adapting a network costs on a board, before anything is flashed."""
+    """What a way of adapting a network costs on a board, before anything is flashed.
+
+    arena_least: bytes; it is proven that no placement of the same buffers needs fewer words. recomputation: what runs
+    twice so that the arena fits its budget.
+    """
 
     network: str
     board: str
@@ -63,6 +68,8 @@ class Bill:
     parameters: int
     macs: Macs
     peak: tuple[Share, ...]
+    arena_least: int = 0
+    recomputation: Recomputation | None = None
 
     @property
     def fits(self) -> bool:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from micrograft.ir.graph import Graph
 from micrograft.planning.memory import Ram
+from micrograft.planning.plan import Recomputation
 from micrograft.report.layers import layers
 from micrograft.report.record import Bill, TrainRecord
 
@@ -52,7 +53,7 @@ def bill_text(bill: Bill) -> RenderableType:
     table.add_column(style="dim")
     table.add_row(Text("RAM", "bold"), number(bill.ram.total), share(bill.ram.total, bill.ram_available))
     for part, size in _parts(bill.ram).items():
-        note = _above(bill.ram.arena, bill.arena_lower_bound) if part == "arena" else ""
+        note = _above(bill.ram.arena, max(bill.arena_least, bill.arena_lower_bound)) if part == "arena" else ""
         table.add_row(f"  {RAM_PARTS[part]}", number(size), note)
     table.add_row(Text("Flash", "bold"), number(bill.flash.total), share(bill.flash.total, bill.flash_available))
     table.add_row("  code", number(bill.flash.code))
@@ -71,6 +72,8 @@ def bill_text(bill: Bill) -> RenderableType:
     table.add_row(Text("Multiply-accumulates a step", "bold"), number(macs.forward + macs.backward + macs.update))
     for phase, count in asdict(macs).items():
         table.add_row(f"  {phase}", number(count))
+    if bill.recomputation is not None:
+        table.add_row(Text("Computed again", "bold"), number(bill.recomputation.nodes), _again(bill.recomputation))
     return Group(title, "", table, "", _peak_text(bill))
 
 
@@ -197,8 +200,14 @@ def _parts(ram: Ram) -> dict[str, int]:
     return {part: size for part, size in ram.to_json().items() if part != "total"}
 
 
+def _again(spent: Recomputation) -> str:
+    """What recomputation costs, and how good that is."""
+    proven = "proven least" if spent.gap == 0 else f"at most {percent(spent.gap)} of a step above the least"
+    return f"operations: {percent(spent.share)} of a step's instructions more, estimated; {proven}"
+
+
 def _above(arena: int, lower_bound: int) -> str:
-    if arena == lower_bound:
+    if arena <= lower_bound:
         return "equal to the lower bound"
     return f"{100 * (arena / max(lower_bound, 1) - 1):.2f} % above the lower bound {number(lower_bound)}"
 
