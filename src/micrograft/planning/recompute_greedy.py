@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from micrograft.planning.recompute_problem import Choice, Problem, peak
 
-_TRIALS = 200_000_000
-"""Work of the search, at most: answers tried, times tensors and nodes, a few seconds."""
+_TRIALS = 4_000_000
+"""Work of the search, at most: answers tried, times tensors and nodes; twenty seconds where there are thousands."""
 
 _STRIDES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48)
 """Every so many units one stays, in the answers from which the search starts."""
