@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from c_kernels import Kernels
 
 from micrograft.toolchain.build import RUNTIME, build_library
+from tests.ops.c_kernels import Kernels
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from c_kernels import Kernels, c_call, node_of, type_of
 from torch_meanings import MEANINGS
 
 from micrograft.ir.graph import Attrs, Node
@@ -17,6 +16,7 @@ from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.ops import operators
 from micrograft.ops.operator import Operator, Sample
 from micrograft.toolchain.build import RUNTIME, build_library
+from tests.ops.c_kernels import Kernels, c_call, node_of, type_of
 
 torch.set_num_threads(1)
 

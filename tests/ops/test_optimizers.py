@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from c_kernels import Kernels
 
 from micrograft.ir.graph import Attrs
 from micrograft.ir.types import Array
@@ -19,6 +18,7 @@ from micrograft.ops.optimizers import (
     SgdAttrs,
     SgdMomentumAttrs,
 )
+from tests.ops.c_kernels import Kernels
 
 torch.set_num_threads(1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from c_kernels import Buffer, Kernels, node_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import BroadcastableShapes, array_shapes, mutually_broadcastable_shapes
@@ -15,6 +14,7 @@ from micrograft.ops.arithmetic import SumToAttrs
 from micrograft.ops.operator import KernelCall, ShapeError
 from micrograft.ops.strides import MAX_RANK
 from micrograft.ops.transpose import TransposeAttrs
+from tests.ops.c_kernels import Buffer, Kernels, node_of
 
 PAIRS = mutually_broadcastable_shapes(num_shapes=2, max_dims=MAX_RANK, max_side=4)
 SHAPES = array_shapes(max_dims=MAX_RANK, max_side=4)

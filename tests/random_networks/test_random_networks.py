@@ -94,6 +94,10 @@ REGRESSIONS = {
     "a frozen A stays as it was drawn": replace(MLP, methods="lora:rank=2,alpha=3,freeze_a=true"),
     "a transposed weight of an ONNX file is trained": _chain("Linear(7, 3)", shape=(1, 3, 7), exporter="onnx"),
     "a bias of one element in an ONNX file is trained": _chain("Linear(7, 1)", shape=(1, 3, 7), exporter="onnx"),
+    "IA³ scales its layer, not a constant that another module adds": _chain(
+        "Conv2d(1, 2, 2, bias=False)", "Plus(2, 1, 1)", shape=(1, 1, 5, 5), methods="ia3"
+    ),
+    "a sum of another module is not the layer's bias": _chain("Linear(5, 3, bias=False)", "Plus(3)", methods="full"),
 }
 
 

@@ -26,7 +26,8 @@ def fuse_bias(graph: Graph) -> Graph:
             if layer is None or layer.op not in _LAYERS or len(layer.inputs) != 2:
                 continue
             alone = len(readers[x.name]) == 1 and x.name not in outputs
-            if alone and node.outputs[0].shape == x.shape and _is_bias(graph, vector, x.shape[-1]):
+            own = _is_bias(graph, vector, x.shape[-1]) and _is_of(graph, layer, vector)
+            if alone and node.outputs[0].shape == x.shape and own:
                 fused[node.outputs[0].name] = (layer, vector)
                 break
     gone = {layer.outputs[0].name for layer, _ in fused.values()}
@@ -56,3 +57,12 @@ def _layer(graph: Graph, layer: Node, bias: Value) -> str:
 def _is_bias(graph: Graph, vector: Value, channels: int) -> bool:
     """Whether it is a parameter with one element for each of the channels, which are last."""
     return graph.param(vector.name) is not None and vector.shape[-1:] == (channels,) == (vector.type.size,)
+
+
+def _is_of(graph: Graph, layer: Node, vector: Value) -> bool:
+    """Whether the vector may be the layer's own bias. What the user's names give to another module is not: a method
+    that scales the layer's output, or trains biases, would take it along."""
+    weight, bias = graph.param(layer.inputs[1].name), graph.param(vector.name)
+    if weight is None or bias is None or not weight.source.endswith("weight") or bias.source.endswith("bias"):
+        return True
+    return weight.source.rpartition(".")[0] == bias.source.rpartition(".")[0]

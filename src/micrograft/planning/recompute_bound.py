@@ -19,10 +19,15 @@ _ROWS = 300
 
 @dataclass(frozen=True)
 class Row:
-    """A moment. excess: bytes over the capacity. waiting: (tensor, position of its next reader) that may be dropped."""
+    """A moment. excess: bytes over the capacity. waiting: (tensor, position of its next reader) that may be dropped.
+
+    idle: tensors that are over by then unless something that runs again is to read them; () behind the first slot,
+    where that may have happened.
+    """
 
     excess: int
     waiting: tuple[tuple[int, int], ...]
+    idle: tuple[int, ...]
 
 
 def rows(problem: Problem, capacity: int) -> list[Row]:
@@ -38,7 +43,7 @@ def rows(problem: Problem, capacity: int) -> list[Row]:
     found = list(worst.values())
     step = -(-len(found) // _ROWS) or 1
     chosen = [max(found[start : start + step]) for start in range(0, len(found), step)]
-    return [Row(excess, tuple(_waiting(problem, problem.time(position)))) for excess, position in chosen]
+    return [_row(problem, excess, position) for excess, position in chosen]
 
 
 def least_work(problem: Problem, found: Sequence[Row]) -> int:
@@ -86,6 +91,16 @@ def _changes(problem: Problem) -> list[int]:
     """Positions from which on another set of tensors waits."""
     backward = {read.position + 1 for tensor in problem.tensors for read in tensor.backward}
     return sorted({*range(problem.forward), *backward})
+
+
+def _row(problem: Problem, excess: int, position: int) -> Row:
+    time = problem.time(position)
+    waiting = tuple(_waiting(problem, time))
+    if position > problem.forward:
+        return Row(excess, waiting, ())
+    there = {index for index, _ in waiting}
+    idle = (i for i, each in enumerate(problem.tensors) if i not in there and least_end(problem, each) <= time)
+    return Row(excess, waiting, tuple(i for i in idle if problem.tensors[i].forward))
 
 
 def _waiting(problem: Problem, time: int) -> Iterator[tuple[int, int]]:

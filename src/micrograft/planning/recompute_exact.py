@@ -157,10 +157,27 @@ class _Model:
 
     def _add_rows(self, found: Sequence[Row]) -> None:
         """What the cumulative constraint says of single moments, written so that it is linear and bounds are tight."""
+        held = self._held()
         for row in found:
-            sizes = (self._problem.tensors[index].size // ALIGNMENT for index, _ in row.waiting)
-            gained = sum(size * self._again[key] for size, key in zip(sizes, row.waiting, strict=True))
-            self._model.add(gained >= -(-row.excess // ALIGNMENT))
+            sizes = [tensor.size // ALIGNMENT for tensor in self._problem.tensors]
+            if row.idle:
+                change = sum(sizes[index] * ~held[index] for index, _ in row.waiting)
+                change -= sum(sizes[index] * held[index] for index in row.idle)
+            else:
+                change = sum(sizes[key[0]] * self._again[key] for key in row.waiting)
+            self._model.add(change >= -(-row.excess // ALIGNMENT))
+
+    def _held(self) -> list[cp_model.IntVar]:
+        """For each tensor, whether its first computation is still there when the first slot begins."""
+        model, found = self._model, []
+        for index, tensor in enumerate(self._problem.tensors):
+            held = model.new_bool_var(f"held{index}")
+            for read in tensor.backward:
+                model.add_bool_or(self._again[index, read.position], held)
+            for reader in self._last_reads(tensor):
+                model.add_bool_or(~self._runs[reader], self._again_in[index, reader], held)
+            found.append(held)
+        return found
 
     def _last_reads(self, tensor: Tensor) -> Mapping[int, Read]:
         """Forward unit to its last read of a tensor."""
