@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch_meanings import MEANINGS
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, TensorType, Value
@@ -17,6 +16,7 @@ from micrograft.ops import operators
 from micrograft.ops.operator import Operator, Sample
 from micrograft.toolchain.build import RUNTIME, build_library
 from tests.ops.c_kernels import Kernels, c_call, node_of, type_of
+from tests.ops.torch_meanings import MEANINGS
 
 torch.set_num_threads(1)
 
