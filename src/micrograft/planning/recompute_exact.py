@@ -161,8 +161,8 @@ class _Model:
         for row in found:
             sizes = [tensor.size // ALIGNMENT for tensor in self._problem.tensors]
             if row.idle:
-                change = sum(sizes[index] * ~held[index] for index, _ in row.waiting)
-                change -= sum(sizes[index] * held[index] for index in row.idle)
+                freed = sum(sizes[index] * ~held[index] for index, _ in row.waiting)
+                change = freed - sum(sizes[index] * held[index] for index in row.idle)
             else:
                 change = sum(sizes[key[0]] * self._again[key] for key in row.waiting)
             self._model.add(change >= -(-row.excess // ALIGNMENT))
