@@ -83,7 +83,7 @@ def test_a_bare_norm_clips_all_gradients_together() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("lorra", r"no method 'lorra'; did you mean 'lora'\? known are bias, full, head, ia3, lora"),
+        ("lorra", r"no method 'lorra'; did you mean 'lora'\? known are bias, full, head, ia3, lora, sparse"),
         ("", r"no method ''; known are"),
         ("lora+", r"no method ''"),
         ("lora:rnk=3", r"no setting 'rnk'; did you mean 'rank'\? its settings are rank, alpha, targets, freeze_a"),

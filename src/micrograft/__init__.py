@@ -36,6 +36,8 @@ from micrograft.peft.head import Head
 from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
+from micrograft.peft.scheme import LayerScheme, Scheme
+from micrograft.peft.sparse import Sparse
 from micrograft.report.record import Bill, TrainRecord
 from micrograft.samples import Samples
 
@@ -52,12 +54,15 @@ __all__ = [
     "Clip",
     "Full",
     "Head",
+    "LayerScheme",
     "LoRA",
     "Method",
     "MicrograftError",
     "PeftModel",
     "Recipe",
     "Samples",
+    "Scheme",
+    "Sparse",
     "TrainRecord",
     "adapt",
     "build",

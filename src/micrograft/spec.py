@@ -18,12 +18,13 @@ from micrograft.errors import MicrograftError
 from micrograft.passes.attach_optimizer import OPTIMIZERS, Clip, Optimizer
 from micrograft.peft import methods
 from micrograft.peft.method import Method
+from micrograft.peft.scheme import Scheme
 
 Config = TypeVar("Config")
-Setting = int | float | str | bool | None
+Setting = int | float | str | bool | Scheme | None
 
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Scheme: "a scheme"}
 _PLAIN = "*?[]!|/:=.@~()<>{}&;$^#'\""  # what text may hold as it is; the rest is written as %2B, as in an address
 
 
@@ -153,6 +154,8 @@ def _parse(text: str, known: Mapping[str, type[Config]], what: str) -> Config:
     found: dict[str, Setting] = {}
     for piece in rest.split(",") if rest else ():
         key, equals, value = (part.strip() for part in piece.partition("="))
+        if not equals and key not in fields and (first := getattr(kind, "first", "")):
+            key, equals, value = first, "=", key
         if key not in fields:
             has = f"its settings are {', '.join(fields)}" if fields else "it has none"
             raise MicrograftError(f"{what} {name} has no setting {key!r}", fix=f"{_closest(key, fields)}{has}")
@@ -169,6 +172,8 @@ def _read(text: str, hint: Any, where: str) -> Setting:
     wanted = _options(hint)
     if type(None) in wanted and text == "none":
         return None
+    if hint is Scheme:
+        return Scheme.from_toml(unquote(text))
     for kind in (bool, int, float, str):
         if kind not in wanted:
             continue
@@ -192,7 +197,8 @@ def _text(config: Method | Optimizer, complete: bool) -> str:
     pieces = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if complete or value != field.default:
+        told = isinstance(value, Scheme) and not complete and bool(getattr(config, "file", ""))  # by the file's name
+        if complete or (value != field.default and not told):
             pieces.append(f"{field.name}={_setting_text(value)}")
     return f"{config.name}:{','.join(pieces)}" if pieces else config.name
 
@@ -207,6 +213,8 @@ def _setting_text(value: Setting) -> str:
     if isinstance(value, float):
         short = f"{value:g}"
         return (short if float(short) == value else repr(value)).replace("e+", "e")
+    if isinstance(value, Scheme):
+        value = value.to_text()
     return quote(value, safe=_PLAIN) if isinstance(value, str) else str(value)
 
 

@@ -18,6 +18,8 @@ from micrograft.peft.head import Head
 from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, Start, apply_methods
+from micrograft.peft.scheme import LayerScheme, Scheme
+from micrograft.peft.sparse import Sparse
 from micrograft.reference import run
 from tests.networks import mlp, residual_cnn
 
@@ -37,6 +39,7 @@ CASES: list[tuple[list[Method], int]] = [
     ([LoRA(rank=2), Head()], 2 * (LORA_A - 12 + LORA_B - 4) + 12 * 4 + 4),
     ([Head(), LoRA(rank=2)], 2 * (LORA_A - 12 + LORA_B - 4) + 12 * 4 + 4),
     ([Bias(), LoRA(rank=1)], BIASES + LORA_A + LORA_B),
+    ([Sparse(Scheme((LayerScheme("stem", bias=True), LayerScheme("block.conv2", weight=1))))], 8 + 8 * 9 * 8),
 ]
 IDS = ["+".join(method.name for method in methods) + f"-{count}" for methods, count in CASES]
 

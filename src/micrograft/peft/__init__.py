@@ -17,7 +17,7 @@ def methods() -> Mapping[str, type[Method]]:
     """The name that a person writes, to the method.
 
     >>> sorted(methods())
-    ['bias', 'full', 'head', 'ia3', 'lora']
+    ['bias', 'full', 'head', 'ia3', 'lora', 'sparse']
     """
     found: dict[str, type[Method]] = {}
     for module in pkgutil.iter_modules(__path__):

@@ -41,12 +41,14 @@ class Start:
 class Method(ABC):
     """Base of all methods. `adds` tells those that put something beside frozen weights; they are applied last.
 
-    int8: whether it adapts a network whose own weights are int8 and stay frozen.
+    int8: whether it adapts a network whose own weights are int8 and stay frozen. first: the setting that may be
+    given without its name, as in `sparse:scheme.toml`; "" for none.
     """
 
     name: ClassVar[str]
     adds: ClassVar[bool] = False
     int8: ClassVar[bool] = False
+    first: ClassVar[str] = ""
 
     @abstractmethod
     def apply(self, graph: Graph, start: Start) -> Graph:
