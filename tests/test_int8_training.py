@@ -14,7 +14,7 @@ from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node, TrainStep
 from micrograft.ir.types import Array
 from micrograft.ops.fixed_point import factor_of
-from micrograft.ops.requantization import BIAS, MULTIPLIER, SHIFT, Codes
+from micrograft.ops.requantization import MULTIPLIER, SHIFT, Codes
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.passes.float_head import float_head
 from micrograft.passes.fuse_quantization import fuse_quantization
@@ -134,19 +134,20 @@ def _convolved(node: Node, x: Tensor, weight: Tensor, groups: int) -> Tensor:
     return F.conv2d(padded, weight, None, conv.stride, 0, conv.dilation, groups).movedim(1, -1)
 
 
-def _coded(node: Node, x: Tensor, weight: Tensor, channels: Tensor) -> Tensor:
-    table = channels.numpy()
+def _coded(node: Node, x: Tensor, weight: Tensor, bias: Tensor, factors: Tensor) -> Tensor:
+    table = factors.numpy()
     factor = torch.from_numpy(factor_of(table[:, MULTIPLIER], table[:, SHIFT]))
     centred = x - node.attrs.x_zero  # type: ignore[attr-defined]
     if node.op == "quantized_depthwise_conv":
         sums = _convolved(node, centred, weight.movedim(-1, 0).movedim(1, 1), x.shape[-1])
     else:
         sums = _convolved(node, centred, weight.movedim(-1, 1), 1)
-    return (sums + channels[:, BIAS]) * factor
+    return (sums + bias) * factor
 
 
-def _adapted(node: Node, x: Tensor, weight: Tensor, channels: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    return _coded(node, x, weight, channels) + down @ up.T / node.attrs.y.quant.scale  # type: ignore[attr-defined]
+def _adapted(node: Node, *inputs: Tensor) -> Tensor:
+    *base, down, up = inputs
+    return _coded(node, *base) + down @ up.T / node.attrs.y.quant.scale  # type: ignore[attr-defined]
 
 
 def _of_codes(node: Node, x: Tensor, weight: Tensor) -> Tensor:

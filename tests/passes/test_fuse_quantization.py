@@ -33,7 +33,7 @@ def test_every_operator_between_codes_becomes_an_int8_one() -> None:
     assert network.inputs[0].value.dtype is DType.INT8
     weights = {param.source: param.value.dtype for param in network.params}
     assert weights["stem.weight"] is weights["head.weight"] is DType.INT8
-    assert weights["stem.channels"] is DType.INT32 and "stem.bias" not in weights
+    assert weights["stem.bias"] is weights["stem.factors"] is DType.INT32
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))

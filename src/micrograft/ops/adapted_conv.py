@@ -1,8 +1,8 @@
 """adapted_conv: a frozen convolution on int8 codes with a low-rank float32 detour, in one kernel.
 
 y = codes of (W·x + b + up·down), rounded once: the detour enters the int32 sums in their own units, so that changes
-smaller than a step of the output count and no float copy of an activation exists. x, weight, channels, y: as in
-`quantized_conv`; down: (1, *positions, r) float32, what A makes of x (`conv_of_codes`); up: (O, r) float32, B. The
+smaller than a step of the output count and no float copy of an activation exists. x, weight, bias, factors, y: as
+in `quantized_conv`; down: (1, *positions, r) float32, what A makes of x (`conv_of_codes`); up: (O, r) float32, B. The
 backward pass keeps one bit per output and the r values per position.
 """
 
@@ -16,9 +16,10 @@ from micrograft.ir.graph import Node
 from micrograft.ir.types import Array, DType, TensorType
 from micrograft.ops.conv import CONV, ConvInputGradientAttrs
 from micrograft.ops.fixed_point import factor_of
+from micrograft.ops.linear import bias_gradient
 from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.quantized_conv import QUANTIZED_CONV, QuantizedConvAttrs, conv_int8_call
-from micrograft.ops.requantization import MULTIPLIER, SHIFT, codes_gradient, requantized, with_mask
+from micrograft.ops.requantization import MULTIPLIER, SHIFT, channels_group, codes_gradient, requantized, with_mask
 from micrograft.ops.scale import ScaleAttrs
 
 _LIMIT = 1 << 29
@@ -34,10 +35,10 @@ def _infer(attrs: QuantizedConvAttrs, types: Types) -> Types:
     return y, mask
 
 
-def _units(attrs: QuantizedConvAttrs, channels: Array, down: Array, up: Array) -> Array:
+def _units(attrs: QuantizedConvAttrs, factors: Array, down: Array, up: Array) -> Array:
     """What the detour adds to the int32 sums."""
     precision = down.dtype.type
-    factor = factor_of(channels[:, MULTIPLIER], channels[:, SHIFT]).astype(np.float32).astype(precision)
+    factor = factor_of(factors[:, MULTIPLIER], factors[:, SHIFT]).astype(np.float32).astype(precision)
     steps = (down @ up.T) * precision(np.float32(1.0 / attrs.y.quant.scale))
     units = np.divide(steps, factor, out=np.zeros_like(steps), where=factor > 0)
     rounded = np.trunc(units + np.where(units < 0, precision(-0.5), precision(0.5)))
@@ -45,45 +46,47 @@ def _units(attrs: QuantizedConvAttrs, channels: Array, down: Array, up: Array) -
 
 
 def _evaluate(attrs: QuantizedConvAttrs, arrays: Arrays) -> Arrays:
-    x, weight, channels, down, up = arrays
+    x, weight, bias, factors, down, up = arrays
     centred = x.astype(np.float64) - attrs.x_zero
     (sums,) = CONV.evaluate(attrs.conv, (centred, weight.astype(np.float64)))
-    y = requantized(sums.astype(np.int64) + _units(attrs, channels, down, up), channels, attrs.y)
+    y = requantized(sums.astype(np.int64) + _units(attrs, factors, down, up), bias, factors, attrs.y)
     return y, attrs.y.mask(y)
 
 
 def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
-    x, weight, channels, down, up = node.inputs
+    x, weight, bias, factors, down, up = node.inputs
     dy, attrs = gradients[0], node.attrs
     assert dy is not None and isinstance(attrs, QuantizedConvAttrs)
     passed = codes_gradient(backward, node, dy)
     steps = ScaleAttrs(1.0 / attrs.y.quant.scale)  # codes in one unit of the detour; the small results are scaled
-    dx = d_down = d_up = None
+    dx = d_bias = d_down = d_up = None
     if backward.needs(down):
         d_down = backward.emit("scale", backward.emit("linear_input_gradient", passed, up), attrs=steps)
     if backward.needs(up):
         d_up = backward.emit("scale", backward.emit("linear_weight_gradient", down, passed), attrs=steps)
+    if backward.needs(x) or backward.needs(bias):
+        sums = backward.emit("rescale_gradient", passed, factors)
+        d_bias = bias_gradient(backward, bias, sums)
     if backward.needs(x):
-        sums = backward.emit("rescale_gradient", passed, channels)
         dx = backward.emit("conv_input_gradient", sums, weight, attrs=ConvInputGradientAttrs(attrs.conv, x.shape))
-    return dx, None, None, d_down, d_up
+    return dx, None, d_bias, None, d_down, d_up
 
 
 def _call(node: Node) -> tuple[KernelCall, ...]:
-    x, weight, channels, down, up = node.inputs
+    x, weight, bias, factors, down, up = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, QuantizedConvAttrs)
     detour = Group("mg_detour", (("down", down), ("up", up)))
     call = conv_int8_call(
         "mg_adapted_conv_int8", attrs.conv.window(weight.shape[1:-1]), x.shape, weight.shape[0], attrs.conv.groups,
-        attrs.x_zero, attrs.y, x, weight, channels, detour, node.outputs[0], rank=up.shape[-1],
+        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), detour, node.outputs[0], rank=up.shape[-1],
     )  # fmt: skip
     return with_mask(call, node, attrs.y)
 
 
 def _macs(node: Node) -> int:
     positions = node.outputs[0].type.size // node.outputs[0].shape[-1]
-    return positions * (node.inputs[1].type.size + node.inputs[4].type.size)
+    return positions * (node.inputs[1].type.size + node.inputs[5].type.size)
 
 
 def _samples() -> Iterator[Sample]:
@@ -98,7 +101,7 @@ def _samples() -> Iterator[Sample]:
 
 ADAPTED_CONV = Operator(
     name="adapted_conv",
-    inputs=("x", "weight", "channels", "down", "up"),
+    inputs=("x", "weight", "bias", "factors", "down", "up"),
     outputs=("y", "mask"),
     infer=_infer,
     evaluate=_evaluate,

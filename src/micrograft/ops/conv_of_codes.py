@@ -69,9 +69,10 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
     return dx, dw
 
 
-def _kernel_call(
+def codes_call(
     function: str, window: Window, x: Shape, outputs: int, groups: int, quant: Quantization, *pointers: Value
 ) -> tuple[KernelCall, ...]:
+    """A call of one of the kernels that read codes as real numbers, whose parameters are all alike."""
     shape = (("in_channels", x[-1]), ("out_channels", outputs), ("groups", groups))
     meaning = (("x_zero", quant.zero), ("x_scale", quant.scale))
     return (KernelCall(function, "mg_conv_of_codes_params", (*window.fields(x), *shape, *meaning), pointers),)
@@ -81,7 +82,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     x, weight = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, ConvOfCodesAttrs)
-    return _kernel_call(
+    return codes_call(
         "mg_conv_of_codes_float32", attrs.conv.window(weight.shape[1:-1]), x.shape, weight.shape[0],
         attrs.conv.groups, attrs.x, x, weight, node.outputs[0],
     )  # fmt: skip
@@ -138,7 +139,7 @@ def _weight_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     x, dy = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, ConvOfCodesWeightGradientAttrs)
-    return _kernel_call(
+    return codes_call(
         "mg_conv_of_codes_weight_gradient_float32", attrs.conv.window(attrs.kernel), x.shape, dy.shape[-1],
         attrs.conv.groups, attrs.x, x, dy, node.outputs[0],
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """quantized_conv: convolution on int8 codes, int32 sums, one factor per output channel.
 
-x: (1, *spatial, C) int8; weight: (O, *kernel, C/groups) int8, zero point 0; channels: (O, 3) int32 (see
+x: (1, *spatial, C) int8; weight: (O, *kernel, C/groups) int8, zero point 0; bias: (O,) and factors: (O, 2) int32 (see
 `requantization`); y: (1, *positions, O) int8. Padding is with the code that means zero. The backward pass keeps one
-bit per output.
+bit per output, and x where the weight is trained.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
-from micrograft.ir.types import Array, DType, Quantization, Shape, Value
+from micrograft.ir.types import DType, Quantization, Shape, Value
 from micrograft.ops.conv import CONV, ConvAttrs, ConvInputGradientAttrs
+from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs
 from micrograft.ops.fixed_point import Rounding
+from micrograft.ops.linear import bias_gradient
 from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.quantized_linear import linear_int8_call
 from micrograft.ops.requantization import (
     Codes,
+    channels_group,
     check_channels,
     check_codes,
     requantized,
@@ -42,35 +45,41 @@ class QuantizedConvAttrs(Attrs):
 
 
 def _infer(attrs: QuantizedConvAttrs, types: Types) -> Types:
-    x, weight, channels = types
+    x, weight, bias, factors = types
     check_codes(x, attrs.x_zero)
     require(weight.dtype is DType.INT8, f"the weight is {weight.dtype.value}, not int8")
     (real,) = CONV.infer(attrs.conv, (x, weight))
-    check_channels(channels, real.shape[-1])
+    check_channels(bias, factors, real.shape[-1])
     return attrs.y.type(real.shape), replace(real, dtype=DType.BIT, quant=None)
 
 
 def _evaluate(attrs: QuantizedConvAttrs, arrays: Arrays) -> Arrays:
-    x, weight, channels = arrays
+    x, weight, bias, factors = arrays
     centred = x.astype(np.float64) - attrs.x_zero  # its sums of products are exact
     (sums,) = CONV.evaluate(attrs.conv, (centred, weight.astype(np.float64)))
-    y = requantized(sums, channels, attrs.y)
+    y = requantized(sums, bias, factors, attrs.y)
     return y, attrs.y.mask(y)
 
 
 def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
-    return quantized_gradient("conv_input_gradient", backward, node, gradients)
+    return quantized_gradient("conv", backward, node, gradients)
 
 
 def quantized_gradient(op: str, backward: Backward, node: Node, gradients: Gradients) -> Gradients:
-    """The gradient rule of a convolution on codes; `op` computes its input's from that of its sums."""
-    x, weight, channels = node.inputs
-    dy = gradients[0]
-    assert dy is not None and isinstance(node.attrs, QuantizedConvAttrs)
-    if not backward.needs(x):
-        return None, None, None
-    attrs = ConvInputGradientAttrs(node.attrs.conv, x.shape)
-    return backward.emit(op, sums_gradient(backward, node, dy, channels), weight, attrs=attrs), None, None
+    """The gradient rule of a convolution on codes, `op` being the one on real numbers."""
+    x, weight, bias, factors = node.inputs
+    dy, attrs = gradients[0], node.attrs
+    assert dy is not None and isinstance(attrs, QuantizedConvAttrs)
+    sums = sums_gradient(backward, node, dy, factors)
+    dx = dw = None
+    if backward.needs(x):
+        input_attrs = ConvInputGradientAttrs(attrs.conv, x.shape)
+        dx = backward.emit(f"{op}_input_gradient", sums, weight, attrs=input_attrs)
+    if backward.needs(weight):
+        codes = Quantization((1.0,), (attrs.x_zero,))
+        weight_attrs = ConvOfCodesWeightGradientAttrs(attrs.conv, weight.shape[1:-1], codes)
+        dw = backward.emit(f"{op}_of_codes_weight_gradient", x, sums, attrs=weight_attrs)
+    return dx, dw, bias_gradient(backward, bias, sums), None
 
 
 def conv_int8_call(
@@ -84,14 +93,14 @@ def conv_int8_call(
 
 
 def _call(node: Node) -> tuple[KernelCall, ...]:
-    x, weight, channels = node.inputs
+    x, weight, bias, factors = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, QuantizedConvAttrs)
     if attrs.conv.is_linear(weight.shape[1:-1]):
-        return with_mask(linear_int8_call(attrs.x_zero, attrs.y, x, weight, channels, node.outputs[0]), node, attrs.y)
+        return with_mask(linear_int8_call(node, attrs.x_zero, attrs.y), node, attrs.y)
     call = conv_int8_call(
         "mg_conv_int8", attrs.conv.window(weight.shape[1:-1]), x.shape, weight.shape[0], attrs.conv.groups,
-        attrs.x_zero, attrs.y, x, weight, channels, node.outputs[0],
+        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), node.outputs[0],
     )  # fmt: skip
     return with_mask(call, node, attrs.y)
 
@@ -125,17 +134,17 @@ def _samples() -> Iterator[Sample]:
     generator = np.random.default_rng(1)
     for index, (shape, outputs, kernel, attrs) in enumerate(_cases()):
         weights = (outputs, *kernel, shape[-1] // attrs.groups)
-        table = sample_channels(generator, outputs, math.prod(weights[1:]))
-        arrays: list[Array] = [sample_codes(generator, shape), sample_codes(generator, weights), table]
-        yield Sample(tuple(arrays), sample_attrs(attrs, index))
-    large = np.array([[-5, 1 << 30, 3], [7, (1 << 31) - 1, 0], [0, 0, 0]], np.int32)  # factors of 4, almost 1, and 0
+        channels = sample_channels(generator, outputs, math.prod(weights[1:]))
+        arrays = (sample_codes(generator, shape), sample_codes(generator, weights), *channels)
+        yield Sample(arrays, sample_attrs(attrs, index))
+    bias, large = np.array([-5, 7, 0], np.int32), np.array([[1 << 30, 3], [(1 << 31) - 1, 0], [0, 0]], np.int32)
     x, weight = sample_codes(generator, (1, 4, 4, 2)), generator.integers(-2, 3, (3, 1, 1, 2)).astype(np.int8)
-    yield Sample((x, weight, large), sample_attrs(ConvAttrs((1, 1), ((0, 0), (0, 0)), (1, 1)), 1))
+    yield Sample((x, weight, bias, large), sample_attrs(ConvAttrs((1, 1), ((0, 0), (0, 0)), (1, 1)), 1))
 
 
 QUANTIZED_CONV = Operator(
     name="quantized_conv",
-    inputs=("x", "weight", "channels"),
+    inputs=("x", "weight", "bias", "factors"),
     outputs=("y", "mask"),
     infer=_infer,
     evaluate=_evaluate,

@@ -1,6 +1,6 @@
 """quantized_depthwise_conv: on int8 codes, output channel o sees input channel o // multiplier alone.
 
-x: (1, *spatial, C) int8; weight: (1, *kernel, O) int8, zero point 0; channels: (O, 3) int32 (see
+x: (1, *spatial, C) int8; weight: (1, *kernel, O) int8, zero point 0; bias: (O,) and factors: (O, 2) int32 (see
 `requantization`); y: (1, *positions, O) int8.
 """
 
@@ -19,6 +19,7 @@ from micrograft.ops.depthwise_conv import DEPTHWISE_CONV
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.quantized_conv import QuantizedConvAttrs, conv_int8_call, quantized_gradient, sample_attrs
 from micrograft.ops.requantization import (
+    channels_group,
     check_channels,
     check_codes,
     requantized,
@@ -29,33 +30,33 @@ from micrograft.ops.requantization import (
 
 
 def _infer(attrs: QuantizedConvAttrs, types: Types) -> Types:
-    x, weight, channels = types
+    x, weight, bias, factors = types
     check_codes(x, attrs.x_zero)
     require(weight.dtype is DType.INT8, f"the weight is {weight.dtype.value}, not int8")
     (real,) = DEPTHWISE_CONV.infer(attrs.conv, (x, weight))
-    check_channels(channels, real.shape[-1])
+    check_channels(bias, factors, real.shape[-1])
     return attrs.y.type(real.shape), replace(real, dtype=DType.BIT, quant=None)
 
 
 def _evaluate(attrs: QuantizedConvAttrs, arrays: Arrays) -> Arrays:
-    x, weight, channels = arrays
+    x, weight, bias, factors = arrays
     centred = x.astype(np.float64) - attrs.x_zero
     (sums,) = DEPTHWISE_CONV.evaluate(attrs.conv, (centred, weight.astype(np.float64)))
-    y = requantized(sums, channels, attrs.y)
+    y = requantized(sums, bias, factors, attrs.y)
     return y, attrs.y.mask(y)
 
 
 def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
-    return quantized_gradient("depthwise_conv_input_gradient", backward, node, gradients)
+    return quantized_gradient("depthwise_conv", backward, node, gradients)
 
 
 def _call(node: Node) -> tuple[KernelCall, ...]:
-    x, weight, channels = node.inputs
+    x, weight, bias, factors = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, QuantizedConvAttrs)
     call = conv_int8_call(
         "mg_depthwise_conv_int8", attrs.conv.window(weight.shape[1:-1]), x.shape, weight.shape[-1], x.shape[-1],
-        attrs.x_zero, attrs.y, x, weight, channels, node.outputs[0],
+        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), node.outputs[0],
     )  # fmt: skip
     return with_mask(call, node, attrs.y)
 
@@ -79,13 +80,13 @@ def _samples() -> Iterator[Sample]:
     for index, (shape, multiplier, kernel, attrs) in enumerate(_cases()):
         outputs = multiplier * shape[-1]
         weight = sample_codes(generator, (1, *kernel, outputs))
-        table = sample_channels(generator, outputs, math.prod(kernel))
-        yield Sample((sample_codes(generator, shape), weight, table), sample_attrs(attrs, index))
+        channels = sample_channels(generator, outputs, math.prod(kernel))
+        yield Sample((sample_codes(generator, shape), weight, *channels), sample_attrs(attrs, index))
 
 
 QUANTIZED_DEPTHWISE_CONV = Operator(
     name="quantized_depthwise_conv",
-    inputs=("x", "weight", "channels"),
+    inputs=("x", "weight", "bias", "factors"),
     outputs=("y", "mask"),
     infer=_infer,
     evaluate=_evaluate,

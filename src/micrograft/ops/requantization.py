@@ -1,8 +1,8 @@
 """How an int8 layer ends: its int32 sums times a factor per channel, plus the zero point, clamped to codes.
 
-`channels`: (outputs, 3) int32, one row for each output channel: bias, multiplier and shift (`fixed_point`). The
-gradient of a code passes where it lies strictly between the clamp's ends, and is that of a real number there
-(straight-through); all gradients of codes are float32, with respect to the code.
+bias: (outputs,) int32, in the sums' own units; factors: (outputs, 2) int32, multiplier and shift of each output
+channel (`fixed_point`). The gradient of a code passes where it lies strictly between the clamp's ends, and is that of
+a real number there (straight-through); all gradients of codes are float32, with respect to the code.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, 
 from micrograft.ops.operator import (
     Arrays,
     Backward,
+    Group,
     KernelCall,
     Operator,
     Sample,
@@ -25,8 +26,8 @@ from micrograft.ops.operator import (
     require,
 )
 
-BIAS, MULTIPLIER, SHIFT = 0, 1, 2
-"""The columns of `channels`."""
+MULTIPLIER, SHIFT = 0, 1
+"""The columns of `factors`."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,15 @@ class Codes:
         return "y", (self.quant.zero, self.low, self.high, int(self.rounding))
 
 
-def requantized(sums: Array, channels: Array, y: Codes) -> Array:
+def requantized(sums: Array, bias: Array, factors: Array, y: Codes) -> Array:
     """The codes of int32 sums: (..., outputs), biases not yet added."""
-    total = sums.astype(np.int64) + channels[:, BIAS]
-    return y.of(y.rescaled(total, channels[:, MULTIPLIER], channels[:, SHIFT]))
+    total = sums.astype(np.int64) + bias
+    return y.of(y.rescaled(total, factors[:, MULTIPLIER], factors[:, SHIFT]))
 
 
-def channels_table(bias: Array, factors: Array) -> Array:
-    """The table of a layer. bias: (outputs,) int32 codes; factors: (outputs,), input · weight / output scale."""
-    pairs = [multiplier_of(float(factor)) for factor in factors]
-    return np.column_stack([bias, np.asarray(pairs)]).astype(np.int32)
+def factors_table(real: Array) -> Array:
+    """The factors of a layer. real: (outputs,), input · weight / output scale."""
+    return np.asarray([multiplier_of(float(factor)) for factor in real], np.int32)
 
 
 def check_codes(x: TensorType, zero: int, what: str = "the input") -> None:
@@ -77,10 +77,22 @@ def check_codes(x: TensorType, zero: int, what: str = "the input") -> None:
     require(x.quant is None or x.quant.zero_points == (zero,), f"{what} has another zero point than {zero}")
 
 
-def check_channels(channels: TensorType, outputs: int) -> None:
-    """Raise ShapeError unless this is the table of so many outputs."""
-    expected = TensorType((outputs, 3), DType.INT32)
-    require(channels == expected, f"the table of channels is {channels}, not {expected}")
+def check_channels(bias: TensorType, factors: TensorType, outputs: int) -> None:
+    """Raise ShapeError unless these are the biases and factors of so many outputs."""
+    found = (bias.shape, bias.dtype)
+    require(found == ((outputs,), DType.INT32), f"the bias is {bias}, not int32({outputs})")
+    check_factors(factors, outputs)
+
+
+def check_factors(factors: TensorType, outputs: int) -> None:
+    """Raise ShapeError unless these are the factors of so many outputs."""
+    expected = TensorType((outputs, 2), DType.INT32)
+    require(factors == expected, f"the table of factors is {factors}, not {expected}")
+
+
+def channels_group(bias: Value, factors: Value) -> Group:
+    """Biases and factors, as the kernels take them."""
+    return Group("mg_channels", (("bias", bias), ("factors", factors)))
 
 
 def with_mask(call: KernelCall, node: Node, y: Codes) -> tuple[KernelCall, ...]:
@@ -92,9 +104,9 @@ def with_mask(call: KernelCall, node: Node, y: Codes) -> tuple[KernelCall, ...]:
     return call, KernelCall("mg_code_mask_int8", "mg_code_mask_params", fields, (codes, mask))
 
 
-def sums_gradient(backward: Backward, node: Node, dy: Value, channels: Value) -> Value:
+def sums_gradient(backward: Backward, node: Node, dy: Value, factors: Value) -> Value:
     """The gradient of a layer's sums from that of its codes."""
-    return backward.emit("rescale_gradient", codes_gradient(backward, node, dy), channels)
+    return backward.emit("rescale_gradient", codes_gradient(backward, node, dy), factors)
 
 
 def codes_gradient(backward: Backward, node: Node, dy: Value) -> Value:
@@ -103,28 +115,29 @@ def codes_gradient(backward: Backward, node: Node, dy: Value) -> Value:
 
 
 def _infer_rescale_gradient(attrs: Attrs, types: Types) -> Types:
-    dy, channels = types
+    dy, factors = types
     require(dy.dtype is DType.FLOAT32, "the gradient is not float32")
-    check_channels(channels, dy.shape[-1])
+    check_factors(factors, dy.shape[-1])
     return (dy,)
 
 
 def _evaluate_rescale_gradient(attrs: Attrs, arrays: Arrays) -> Arrays:
-    dy, channels = arrays
-    return (dy * factor_of(channels[:, MULTIPLIER], channels[:, SHIFT]).astype(dy.dtype),)
+    dy, factors = arrays
+    return (dy * factor_of(factors[:, MULTIPLIER], factors[:, SHIFT]).astype(dy.dtype),)
 
 
 def _rescale_gradient_call(node: Node) -> tuple[KernelCall, ...]:
-    dy, channels = node.inputs
+    dy, factors = node.inputs
     outputs = dy.shape[-1]
     fields = (("rows", dy.type.size // outputs), ("columns", outputs))
-    return (KernelCall("mg_rescale_gradient_float32", "mg_rescale_params", fields, (dy, channels, node.outputs[0])),)
+    return (KernelCall("mg_rescale_gradient_float32", "mg_rescale_params", fields, (dy, factors, node.outputs[0])),)
 
 
-def sample_channels(generator: np.random.Generator, outputs: int, products: int) -> Array:
-    """A table for samples of so many products of codes: factors that spread the sums over the codes."""
+def sample_channels(generator: np.random.Generator, outputs: int, products: int) -> tuple[Array, Array]:
+    """Biases and factors for samples of so many products of codes, which spread the sums over the codes."""
     spread = 40.0 / (60.0 * 60.0 * np.sqrt(products))
-    return channels_table(generator.integers(-9000, 9000, outputs), generator.uniform(0.5, 2.0, outputs) * spread)
+    bias = generator.integers(-9000, 9000, outputs).astype(np.int32)
+    return bias, factors_table(generator.uniform(0.5, 2.0, outputs) * spread)
 
 
 def sample_codes(generator: np.random.Generator, shape: Shape) -> Array:
@@ -136,12 +149,12 @@ def _rescale_gradient_samples() -> Iterator[Sample]:
     generator = np.random.default_rng(1)
     for shape in [(1, 7), (1, 3, 4, 5)]:
         dy = generator.standard_normal(shape).astype(np.float32)
-        yield Sample((dy, sample_channels(generator, shape[-1], 9)))
+        yield Sample((dy, sample_channels(generator, shape[-1], 9)[1]))
 
 
 RESCALE_GRADIENT = Operator(
     name="rescale_gradient",
-    inputs=("dy", "channels"),
+    inputs=("dy", "factors"),
     infer=_infer_rescale_gradient,
     evaluate=_evaluate_rescale_gradient,
     samples=_rescale_gradient_samples,

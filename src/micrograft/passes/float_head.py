@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Graph, Node, Param, identity
+from micrograft.ir.graph import Attrs, Graph, Node, Param
 from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.ops import check
 from micrograft.ops.builder import Builder
@@ -19,7 +19,6 @@ from micrograft.ops.fixed_point import HIGH, LOW
 from micrograft.ops.quantize import DequantizeAttrs
 from micrograft.ops.quantized_conv import QuantizedConvAttrs
 from micrograft.ops.quantized_linear import QuantizedLinearAttrs
-from micrograft.ops.requantization import BIAS
 from micrograft.passes.prune import prune
 from micrograft.passes.rebuild import rebuild
 
@@ -80,15 +79,15 @@ def _float_layer(head: Node, weight: Param, bias: Param, builder: Builder) -> Va
 
 def _real_params(graph: Graph, head: Node, builder: Builder) -> tuple[Param, Param]:
     """Weight and bias of the head in real numbers, learnable, under the user's names."""
-    codes, channels = (graph.param(value.name) for value in head.inputs[1:])
+    codes, biases = (graph.param(value.name) for value in head.inputs[1:3])
     x = head.inputs[0].type.quant
-    assert codes is not None and channels is not None and codes.value.type.quant is not None and x is not None
+    assert codes is not None and biases is not None and codes.value.type.quant is not None and x is not None
     grid = codes.value.type.quant
     weight = replace(_as_real(codes, grid.real(codes.data), builder, codes.source), learnable=True)
     scales = np.asarray(grid.scales) * x.scale
     source = f"{codes.source.removesuffix('.weight')}.bias"
-    bias = _as_real(channels, channels.data[:, BIAS] * scales, builder, source)
-    return weight, replace(bias, learnable=True, permutation=identity(1))
+    bias = _as_real(biases, biases.data * scales, builder, source)
+    return weight, replace(bias, learnable=True)
 
 
 def _as_real(param: Param, data: Array, builder: Builder, source: str) -> Param:

@@ -1,9 +1,9 @@
 """Makes int8 operators of what an importer draws in real numbers between codes: dequantize → operator → quantize.
 
 An activation in front of the quantize becomes the operator's clamp. Weights become int8 parameters under their own
-names, biases and the factors between the scales a table of one row per output channel. What has no int8 operator
-stays as it is, in float32 between a dequantize and a quantize. The arithmetic is that of TensorFlow Lite's reference
-kernels (`ops.fixed_point`).
+names, biases int32 ones, and the factors between the scales a table of one row per output channel. What has no int8
+operator stays as it is, in float32 between a dequantize and a quantize. The arithmetic is that of TensorFlow Lite's
+reference kernels (`ops.fixed_point`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from micrograft.ops.quantized_conv import QuantizedConvAttrs
 from micrograft.ops.quantized_linear import QuantizedLinearAttrs
 from micrograft.ops.quantized_pool import QuantizedAveragePoolAttrs, QuantizedMeanAttrs, mean_factor
 from micrograft.ops.quantized_softmax import QuantizedSoftmaxAttrs
-from micrograft.ops.requantization import Codes, channels_table
+from micrograft.ops.requantization import Codes, factors_table
 from micrograft.passes.prune import prune
 
 
@@ -75,6 +75,7 @@ class _Fusion:
         self._readers = graph.readers
         self._outputs = {port.value.name for port in graph.outputs}
         self._weights: dict[str, Param] = {}
+        self._biases: dict[tuple[str, Quantization], Param] = {}
         self._tables: list[Param] = []
         self._same: dict[str, Value] = {}
 
@@ -86,7 +87,7 @@ class _Fusion:
         outputs = tuple(
             replace(port, value=self._same.get(port.value.name, port.value)) for port in self._graph.outputs
         )
-        params = (*self._graph.params, *self._weights.values(), *self._tables)
+        params = (*self._graph.params, *self._weights.values(), *self._biases.values(), *self._tables)
         return replace(self._graph, nodes=tuple(self._builder.nodes), params=params, outputs=outputs)
 
     def _fuse(self, quantize: Node, y: Codes) -> bool:
@@ -134,20 +135,36 @@ class _Fusion:
         self._builder.define(site.result, op, inputs, attrs, origin=site.node.origin)
         return True
 
-    def layer(self, site: _Site, outputs_axis: int) -> tuple[Value, Value] | None:
-        """int8 weight and table of channels of a layer; None where its weight has no grid."""
+    def layer(self, site: _Site, outputs_axis: int) -> tuple[Value, Value, Value] | None:
+        """int8 weight, int32 biases and factors of a layer; None where its weight has no grid."""
         weight, *bias = (self._graph.param(value.name) for value in site.node.inputs[1:])
         if weight is None or None in bias or weight.grid is None or any(weight.grid.zero_points):
             return None
         known = self._weights.get(weight.name) or _coded(weight, weight.grid, outputs_axis, self._builder)
         self._weights[weight.name] = known
         scales = np.broadcast_to(np.asarray(_meaning(known.value).scales), known.value.shape[outputs_axis])
-        factors = site.x.scale * scales / site.y.quant.scale
-        table = channels_table(_bias_codes(bias[0] if bias else None, site.x.scale * scales), factors)
-        name = f"{site.node.origin}.channels"
-        value = Value(self._builder.unique(name), TensorType(table.shape, DType.INT32))
-        self._tables.append(Param(value, table, name, identity(2), learnable=False))
-        return known.value, value
+        factors = factors_table(site.x.scale * scales / site.y.quant.scale)
+        biases = self._bias(bias[0] if bias else None, site, site.x.scale * scales)
+        return known.value, biases, self._table(factors, f"{site.node.origin}.factors")
+
+    def _bias(self, bias: Param | None, site: _Site, scales: Array) -> Value:
+        """Codes of the sums' own scales, learnable where the file has a bias; zeros where it has none."""
+        if bias is None:
+            return self._table(np.zeros(len(scales), np.int32), f"{site.node.origin}.zeros")
+        quant = Quantization(tuple(map(float, scales)), (0,) * len(scales), 0)
+        known = self._biases.get((bias.name, quant))
+        if known is None:
+            value = Value(self._builder.unique(f"{bias.name}_codes"), TensorType(scales.shape, DType.INT32, quant))
+            shared = any(name == bias.name for name, _ in self._biases)  # by a layer whose sums have other scales
+            source = f"{site.node.origin}.bias" if shared else bias.source
+            known = replace(bias, value=value, data=_bias_codes(bias, scales), source=source, grid=None)
+            self._biases[bias.name, quant] = known
+        return known.value
+
+    def _table(self, data: Array, name: str) -> Value:
+        value = Value(self._builder.unique(name), TensorType(data.shape, DType.INT32))
+        self._tables.append(Param(value, data, name, identity(data.ndim), learnable=False))
+        return value
 
 
 Rule = Callable[[_Fusion, _Site], bool]
@@ -190,14 +207,12 @@ def _coded(weight: Param, grid: Quantization, outputs_axis: int, builder: Builde
     return replace(weight, value=value, data=codes, grid=None)
 
 
-def _bias_codes(bias: Param | None, scales: Array) -> Array:
+def _bias_codes(bias: Param, scales: Array) -> Array:
     """A bias as int32 codes of the sums' scales: those of the file where it gives them."""
-    if bias is None:
-        return np.zeros(len(scales), np.int64)
     given = scales if bias.grid is None else np.broadcast_to(bias.grid.scales, len(scales))
     codes = np.rint(bias.data.astype(np.float64) / given)
     codes = codes if np.allclose(given, scales, rtol=1e-4) else np.rint(codes * given / scales)
-    return np.clip(codes, -(1 << 31), (1 << 31) - 1).astype(np.int64)
+    return np.clip(codes, -(1 << 31), (1 << 31) - 1).astype(np.int32)
 
 
 def _conv(fusion: _Fusion, site: _Site) -> bool:

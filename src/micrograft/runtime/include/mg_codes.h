@@ -55,7 +55,7 @@ typedef struct {
 } mg_rescale_params;
 
 /* dx: (rows, columns) = dy: (rows, columns), each times the factor that multiplier and shift of its column are
- * in channels: (columns, 3). One float32 rounding for the factor and one for the product. dx may be dy. */
-void mg_rescale_gradient_float32(const mg_rescale_params *params, const float *dy, const int32_t *channels, float *dx);
+ * in factors: (columns, 2). One float32 rounding for the factor and one for the product. dx may be dy. */
+void mg_rescale_gradient_float32(const mg_rescale_params *params, const float *dy, const int32_t *factors, float *dx);
 
 #endif

@@ -42,9 +42,9 @@ static inline mg_four_sums mg_sight_four(const mg_sight *s, const int8_t *weight
 /* What the detour adds to an output's sum, in its units: up . down over the factor from sums to codes, rounded to
  * nearest, ties away from zero; at most 2^29 either way. An output whose factor is 0 gets nothing. */
 static inline int32_t mg_detour_units(const mg_conv_int8_params *params, const float *up, const float *down,
-                                      const int32_t *channel) {
+                                      const int32_t *pair) {
     const float limit = 536870912.0f;
-    const float factor = mg_factor(channel[1], channel[2]);
+    const float factor = mg_factor(pair[0], pair[1]);
     float sum = 0.0f;
     for (int32_t i = 0; i < params->rank; ++i) {
         sum = mg_fma(up[i], down[i], sum);
@@ -54,39 +54,36 @@ static inline int32_t mg_detour_units(const mg_conv_int8_params *params, const f
     return sum > limit ? 1 << 29 : sum > -limit ? (int32_t)sum : -(1 << 29);
 }
 
-/* All outputs of one group at one position. channel: bias, multiplier and shift of the first; up: null or the
- * detour's row for it; down: the detour's values here. */
+/* All outputs of one group at one position. bias, factor: of the first; up: null or the detour's row for it; down: the
+ * detour's values here. */
 static inline void mg_conv_group_int8(const mg_conv_int8_params *params, const mg_sight *s, const int8_t *weight,
-                                      const int32_t *channel, const float *up, const float *down, int32_t outputs,
-                                      int8_t *y) {
+                                      const int32_t *bias, const int32_t *factor, const float *up, const float *down,
+                                      int32_t outputs, int8_t *y) {
     const mg_code_range *const range = &params->y;
     const int32_t rank = params->rank;
-    for (; outputs >= 4; outputs -= 4, weight += 4 * s->weight_output, channel += 12, y += 4) {
-        mg_four_sums sums = mg_sight_four(s, weight, mg_four_biases(channel));
+    for (; outputs >= 4; outputs -= 4, weight += 4 * s->weight_output, bias += 4, factor += 8, y += 4) {
+        mg_four_sums sums = mg_sight_four(s, weight, mg_four_biases(bias));
         if (up) {
-            sums.a += mg_detour_units(params, up, down, channel);
-            sums.b += mg_detour_units(params, up + rank, down, channel + 3);
-            sums.c += mg_detour_units(params, up + 2 * rank, down, channel + 6);
-            sums.d += mg_detour_units(params, up + 3 * rank, down, channel + 9);
+            sums.a += mg_detour_units(params, up, down, factor);
+            sums.b += mg_detour_units(params, up + rank, down, factor + 2);
+            sums.c += mg_detour_units(params, up + 2 * rank, down, factor + 4);
+            sums.d += mg_detour_units(params, up + 3 * rank, down, factor + 6);
             up += 4 * rank;
         }
-        y[0] = mg_code_of_sum(range, sums.a, channel);
-        y[1] = mg_code_of_sum(range, sums.b, channel + 3);
-        y[2] = mg_code_of_sum(range, sums.c, channel + 6);
-        y[3] = mg_code_of_sum(range, sums.d, channel + 9);
+        mg_codes_of_four(range, sums, factor, y);
     }
-    for (; outputs > 0; --outputs, weight += s->weight_output, channel += 3) {
-        int32_t sum = mg_sight_one(s, weight, channel[0]);
+    for (; outputs > 0; --outputs, weight += s->weight_output, factor += 2) {
+        int32_t sum = mg_sight_one(s, weight, *bias++);
         if (up) {
-            sum += mg_detour_units(params, up, down, channel);
+            sum += mg_detour_units(params, up, down, factor);
             up += rank;
         }
-        *y++ = mg_code_of_sum(range, sum, channel);
+        *y++ = mg_code_of_sum(range, sum, factor);
     }
 }
 
 static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                                     const int32_t *channels, const mg_detour *detour, int8_t *y) {
+                                     const mg_channels *channels, const mg_detour *detour, int8_t *y) {
     const float *values = detour ? detour->down : 0;
     const mg_axis *const width = &params->width;
     const int32_t taken = params->in_channels / params->groups;
@@ -110,7 +107,8 @@ static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const in
             s.length = joined ? along.count * taken : taken;
             for (int32_t from = 0; from < params->out_channels; from += outputs, s.x += taken, y += outputs) {
                 const float *up = detour ? detour->up + from * params->rank : 0;
-                mg_conv_group_int8(params, &s, w + from * s.weight_output, channels + 3 * from, up, values, outputs, y);
+                mg_conv_group_int8(params, &s, w + from * s.weight_output, channels->bias + from,
+                                   channels->factors + 2 * from, up, values, outputs, y);
             }
             if (detour) {
                 values += params->rank;

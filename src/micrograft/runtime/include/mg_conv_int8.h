@@ -26,18 +26,17 @@ typedef struct {
 } mg_detour;
 
 /* y: (out height, out width, out channels) from x: (height, width, in channels) and
- * weight: (out channels, kernel height, kernel width, in channels / groups).
- * channels: (out channels, 3): bias, multiplier and shift of each output. */
-void mg_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight, const int32_t *channels,
+ * weight: (out channels, kernel height, kernel width, in channels / groups). */
+void mg_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight, const mg_channels *channels,
                   int8_t *y);
 
 /* The same with a detour, which is added to the int32 sums in their own units. */
 void mg_adapted_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                          const int32_t *channels, const mg_detour *detour, int8_t *y);
+                          const mg_channels *channels, const mg_detour *detour, int8_t *y);
 
 /* mg_conv_int8 where output channel o reads input channel o / (out channels / in channels) alone and
  * weight is (kernel height, kernel width, out channels). */
 void mg_depthwise_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                            const int32_t *channels, int8_t *y);
+                            const mg_channels *channels, int8_t *y);
 
 #endif

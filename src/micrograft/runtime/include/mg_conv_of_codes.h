@@ -1,4 +1,5 @@
-/* float32 convolutions that read int8 codes, channels last: what an adapter's A makes of a frozen layer's input.
+/* float32 convolutions that read int8 codes, channels last: what an adapter's A makes of a frozen layer's input; and
+ * gradients of weights from codes.
  * real = x_scale * (x - x_zero). One accumulator per result, summed over taps and channels in order, times x_scale. */
 #ifndef MG_CONV_OF_CODES_H
 #define MG_CONV_OF_CODES_H
@@ -22,5 +23,10 @@ void mg_conv_of_codes_float32(const mg_conv_of_codes_params *params, const int8_
 /* dw, shaped as weight, from x and dy, shaped as y. */
 void mg_conv_of_codes_weight_gradient_float32(const mg_conv_of_codes_params *params, const int8_t *x, const float *dy,
                                               float *dw);
+
+/* The same where output channel o reads input channel o / (out channels / in channels) alone and dw is
+ * (kernel height, kernel width, out channels). */
+void mg_depthwise_conv_of_codes_weight_gradient_float32(const mg_conv_of_codes_params *params, const int8_t *x,
+                                                        const float *dy, float *dw);
 
 #endif

@@ -9,12 +9,12 @@ typedef struct {
 } mg_four_sums;
 
 /* The biases of four outputs. */
-static inline mg_four_sums mg_four_biases(const int32_t *channels) {
+static inline mg_four_sums mg_four_biases(const int32_t *bias) {
     mg_four_sums sums;
-    sums.a = channels[0];
-    sums.b = channels[3];
-    sums.c = channels[6];
-    sums.d = channels[9];
+    sums.a = bias[0];
+    sums.b = bias[1];
+    sums.c = bias[2];
+    sums.d = bias[3];
     return sums;
 }
 
@@ -41,9 +41,17 @@ static inline int32_t mg_dot_int8(const int8_t *x, int32_t zero, const int8_t *w
     return sum;
 }
 
-/* What a sum becomes. channel: bias (not read), multiplier, shift. */
-static inline int8_t mg_code_of_sum(const mg_code_range *range, int32_t sum, const int32_t *channel) {
-    return mg_code(range, mg_rescaled(range, sum, channel[1], channel[2]));
+/* What a sum becomes. factor: multiplier and shift. */
+static inline int8_t mg_code_of_sum(const mg_code_range *range, int32_t sum, const int32_t *factor) {
+    return mg_code(range, mg_rescaled(range, sum, factor[0], factor[1]));
+}
+
+/* What the sums of four neighbouring outputs become. */
+static inline void mg_codes_of_four(const mg_code_range *range, mg_four_sums sums, const int32_t *factors, int8_t *y) {
+    y[0] = mg_code_of_sum(range, sums.a, factors);
+    y[1] = mg_code_of_sum(range, sums.b, factors + 2);
+    y[2] = mg_code_of_sum(range, sums.c, factors + 4);
+    y[3] = mg_code_of_sum(range, sums.d, factors + 6);
 }
 
 #endif

@@ -17,6 +17,12 @@ typedef struct {
     int32_t once; /* 1: products are rounded once; 0: twice */
 } mg_code_range;
 
+/* What an int8 layer's int32 sums meet: bias: (outputs), added first; factors: (outputs, 2), multiplier and shift. */
+typedef struct {
+    const int32_t *bias;
+    const int32_t *factors;
+} mg_channels;
+
 /* a * multiplier / 2^31, to nearest, ties up. */
 static inline int32_t mg_doubled_high(int32_t a, int32_t multiplier) {
     return (int32_t)(((int64_t)a * multiplier + (1 << 30)) >> 31);

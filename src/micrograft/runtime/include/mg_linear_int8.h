@@ -12,9 +12,8 @@ typedef struct {
     mg_code_range y;
 } mg_linear_int8_params;
 
-/* y: (rows, outputs) from x: (rows, inputs) and weight: (outputs, inputs).
- * channels: (outputs, 3): bias, multiplier and shift of each output. */
+/* y: (rows, outputs) from x: (rows, inputs) and weight: (outputs, inputs). */
 void mg_linear_int8(const mg_linear_int8_params *params, const int8_t *x, const int8_t *weight,
-                    const int32_t *channels, int8_t *y);
+                    const mg_channels *channels, int8_t *y);
 
 #endif

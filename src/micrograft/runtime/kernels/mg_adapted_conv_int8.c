@@ -1,6 +1,6 @@
 #include "mg_conv_core_int8.h"
 
 void mg_adapted_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                          const int32_t *channels, const mg_detour *detour, int8_t *y) {
+                          const mg_channels *channels, const mg_detour *detour, int8_t *y) {
     mg_conv_core_int8(params, x, weight, channels, detour, y);
 }

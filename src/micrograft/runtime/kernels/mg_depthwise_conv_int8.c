@@ -36,25 +36,24 @@ static mg_four_sums four_channels(const grid *g, const int8_t *x, const int8_t *
 
 /* All outputs at one position. */
 static void one_position(const mg_conv_int8_params *params, const grid *g, const int8_t *x, const int8_t *weight,
-                         const int32_t *channel, int8_t *y) {
+                         const mg_channels *channels, int8_t *y) {
     const mg_code_range *const range = &params->y;
     const int32_t multiplier = params->out_channels / params->in_channels;
+    const int32_t *const bias = channels->bias;
+    const int32_t *factor = channels->factors;
     int32_t output = 0;
-    for (; multiplier == 1 && output + 4 <= params->out_channels; output += 4, channel += 12, y += 4) {
-        const mg_four_sums sums = four_channels(g, x + output, weight + output, mg_four_biases(channel));
-        y[0] = mg_code_of_sum(range, sums.a, channel);
-        y[1] = mg_code_of_sum(range, sums.b, channel + 3);
-        y[2] = mg_code_of_sum(range, sums.c, channel + 6);
-        y[3] = mg_code_of_sum(range, sums.d, channel + 9);
+    for (; multiplier == 1 && output + 4 <= params->out_channels; output += 4, factor += 8, y += 4) {
+        const mg_four_sums sums = four_channels(g, x + output, weight + output, mg_four_biases(bias + output));
+        mg_codes_of_four(range, sums, factor, y);
     }
-    for (; output < params->out_channels; ++output, channel += 3) {
-        const int32_t sum = one_channel(g, x + output / multiplier, weight + output, channel[0]);
-        *y++ = mg_code_of_sum(range, sum, channel);
+    for (; output < params->out_channels; ++output, factor += 2) {
+        const int32_t sum = one_channel(g, x + output / multiplier, weight + output, bias[output]);
+        *y++ = mg_code_of_sum(range, sum, factor);
     }
 }
 
 void mg_depthwise_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                            const int32_t *channels, int8_t *y) {
+                            const mg_channels *channels, int8_t *y) {
     const mg_axis *const width = &params->width;
     grid g;
     g.zero = params->x_zero;

@@ -19,38 +19,38 @@ static mg_four_sums two_by_two(const int8_t *x, const int8_t *next, int32_t zero
     return sums;
 }
 
-/* One row. */
+/* One row, from an output on. */
 static void one_row(const mg_linear_int8_params *params, const int8_t *x, const int8_t *weight,
-                    const int32_t *channel, int32_t outputs, int8_t *y) {
-    for (; outputs > 0; --outputs, weight += params->inputs, channel += 3) {
-        const int32_t sum = mg_dot_int8(x, params->x_zero, weight, params->inputs, channel[0]);
-        *y++ = mg_code_of_sum(&params->y, sum, channel);
+                    const mg_channels *channels, int32_t output, int8_t *y) {
+    for (weight += output * params->inputs; output < params->outputs; ++output, weight += params->inputs) {
+        const int32_t sum = mg_dot_int8(x, params->x_zero, weight, params->inputs, channels->bias[output]);
+        y[output] = mg_code_of_sum(&params->y, sum, channels->factors + 2 * output);
     }
 }
 
 void mg_linear_int8(const mg_linear_int8_params *params, const int8_t *x, const int8_t *weight,
-                    const int32_t *channels, int8_t *y) {
+                    const mg_channels *channels, int8_t *y) {
     const mg_code_range *const range = &params->y;
     const int32_t inputs = params->inputs, outputs = params->outputs, zero = params->x_zero;
     int32_t row = 0;
     for (; row + 2 <= params->rows; row += 2, x += 2 * inputs, y += 2 * outputs) {
         const int8_t *w = weight;
-        const int32_t *channel = channels;
+        const int32_t *factor = channels->factors;
         int32_t output = 0;
-        for (; output + 2 <= outputs; output += 2, w += 2 * inputs, channel += 6) {
+        for (; output + 2 <= outputs; output += 2, w += 2 * inputs, factor += 4) {
             mg_four_sums sums;
-            sums.a = sums.c = channel[0];
-            sums.b = sums.d = channel[3];
+            sums.a = sums.c = channels->bias[output];
+            sums.b = sums.d = channels->bias[output + 1];
             sums = two_by_two(x, x + inputs, zero, w, w + inputs, inputs, sums);
-            y[output] = mg_code_of_sum(range, sums.a, channel);
-            y[output + 1] = mg_code_of_sum(range, sums.b, channel + 3);
-            y[outputs + output] = mg_code_of_sum(range, sums.c, channel);
-            y[outputs + output + 1] = mg_code_of_sum(range, sums.d, channel + 3);
+            y[output] = mg_code_of_sum(range, sums.a, factor);
+            y[output + 1] = mg_code_of_sum(range, sums.b, factor + 2);
+            y[outputs + output] = mg_code_of_sum(range, sums.c, factor);
+            y[outputs + output + 1] = mg_code_of_sum(range, sums.d, factor + 2);
         }
-        one_row(params, x, w, channel, outputs - output, y + output);
-        one_row(params, x + inputs, w, channel, outputs - output, y + outputs + output);
+        one_row(params, x, weight, channels, output, y);
+        one_row(params, x + inputs, weight, channels, output, y + outputs);
     }
     if (row < params->rows) {
-        one_row(params, x, weight, channels, outputs, y);
+        one_row(params, x, weight, channels, 0, y);
     }
 }
