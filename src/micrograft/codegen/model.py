@@ -19,7 +19,7 @@ from micrograft.ops.operator import Group, KernelCall, Pointer
 from micrograft.planning.plan import Plan
 
 INDENT = 4
-ACCESSES = {"float": "floats", "int32_t": "ints", "int8_t": "codes", "uint8_t": "bytes"}
+ACCESSES = {"float": "floats", "int32_t": "ints", "int16_t": "halves", "int8_t": "codes", "uint8_t": "bytes"}
 """C type of the elements to the function that points at some in a block of memory."""
 
 

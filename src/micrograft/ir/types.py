@@ -23,6 +23,7 @@ class DType(enum.Enum):
 
     FLOAT32 = "float32"
     INT32 = "int32"
+    INT16 = "int16"
     INT8 = "int8"
     UINT8 = "uint8"
     BIT = "bit"
@@ -30,7 +31,7 @@ class DType(enum.Enum):
     @property
     def bits(self) -> int:
         """Size of one element, in bits."""
-        return {DType.FLOAT32: 32, DType.INT32: 32, DType.INT8: 8, DType.UINT8: 8, DType.BIT: 1}[self]
+        return {DType.BIT: 1, DType.INT8: 8, DType.UINT8: 8, DType.INT16: 16}.get(self, 32)
 
     @property
     def numpy(self) -> np.dtype[np.generic]:

@@ -14,11 +14,13 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
+from micrograft.ops.block import contracted
 from micrograft.ops.linear import bias_gradient, linear_call, linear_input_gradient_call, linear_weight_gradient_call
 from micrograft.ops.operator import (
     Arrays,
     Backward,
     Gradients,
+    Group,
     KernelCall,
     Operator,
     Sample,
@@ -63,7 +65,7 @@ class ConvWeightGradientAttrs(Attrs):
 
 
 def conv_kernel_call(
-    function: str, window: Window, x: Shape, outputs: int, groups: int, *pointers: Value | None
+    function: str, window: Window, x: Shape, outputs: int, groups: int, *pointers: Value | Group | None
 ) -> tuple[KernelCall, ...]:
     """A call of one of the convolution kernels, whose parameters are all alike."""
     channels = (("in_channels", x[-1]), ("out_channels", outputs), ("groups", groups))
@@ -233,6 +235,7 @@ CONV_INPUT_GRADIENT = Operator(
     samples=_input_gradient_samples,
     kernels={DType.FLOAT32: _input_gradient_call},
     macs=_input_gradient_macs,
+    in_blocks=contracted("block_conv_input_gradient"),
 )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
+from micrograft.ops.block import contracted
 from micrograft.ops.conv import (
     ConvAttrs,
     ConvInputGradientAttrs,
@@ -169,6 +170,7 @@ DEPTHWISE_CONV_INPUT_GRADIENT = Operator(
     evaluate=_evaluate_input_gradient,
     samples=_input_gradient_samples,
     kernels={DType.FLOAT32: _input_gradient_call},
+    in_blocks=contracted("block_depthwise_conv_input_gradient"),
     macs=_input_gradient_macs,
 )
 

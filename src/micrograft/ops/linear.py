@@ -13,10 +13,12 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Shape, TensorType, Value
+from micrograft.ops.block import contracted
 from micrograft.ops.operator import (
     Arrays,
     Backward,
     Gradients,
+    Group,
     KernelCall,
     Operator,
     Sample,
@@ -66,7 +68,10 @@ def rows(shape: Shape) -> int:
     return math.prod(shape[:-1])
 
 
-def _call(function: str, count: int, inputs: int, outputs: int, *pointers: Value | None) -> tuple[KernelCall, ...]:
+def linear_kernel_call(
+    function: str, count: int, inputs: int, outputs: int, *pointers: Value | Group | None
+) -> tuple[KernelCall, ...]:
+    """A call of one of the linear kernels, whose parameters are all alike."""
     fields = (("rows", count), ("inputs", inputs), ("outputs", outputs))
     return (KernelCall(function, "mg_linear_params", fields, pointers),)
 
@@ -76,7 +81,9 @@ def linear_call(node: Node) -> tuple[KernelCall, ...]:
     x, weight, *bias = node.inputs
     outputs, inputs = weight.shape[0], weight.shape[-1]
     y = node.outputs[0]
-    return _call("mg_linear_float32", rows(x.shape), inputs, outputs, x, weight, bias[0] if bias else None, y)
+    return linear_kernel_call(
+        "mg_linear_float32", rows(x.shape), inputs, outputs, x, weight, bias[0] if bias else None, y
+    )
 
 
 def _macs(node: Node) -> int:
@@ -128,7 +135,9 @@ def _add_gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradi
 def _add_call(node: Node) -> tuple[KernelCall, ...]:
     x, weight, addend = node.inputs
     outputs, inputs = weight.shape
-    return _call("mg_linear_add_float32", rows(x.shape), inputs, outputs, x, weight, addend, node.outputs[0])
+    return linear_kernel_call(
+        "mg_linear_add_float32", rows(x.shape), inputs, outputs, x, weight, addend, node.outputs[0]
+    )
 
 
 def _add_samples() -> Iterator[Sample]:
@@ -163,7 +172,7 @@ def linear_input_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     dy, weight = node.inputs
     outputs, inputs = weight.shape[0], weight.shape[-1]
     function = f"mg_linear_input_gradient_{weight.dtype.value}"
-    return _call(function, rows(dy.shape), inputs, outputs, dy, weight, node.outputs[0])
+    return linear_kernel_call(function, rows(dy.shape), inputs, outputs, dy, weight, node.outputs[0])
 
 
 def _input_gradient_samples() -> Iterator[Sample]:
@@ -182,6 +191,7 @@ LINEAR_INPUT_GRADIENT = Operator(
     evaluate=lambda attrs, arrays: (arrays[0] @ arrays[1],),
     samples=_input_gradient_samples,
     kernels={DType.FLOAT32: linear_input_gradient_call},
+    in_blocks=contracted("block_linear_input_gradient"),
     macs=_macs,
 )
 
@@ -200,7 +210,7 @@ def _evaluate_weight_gradient(attrs: Attrs, arrays: Arrays) -> Arrays:
 def linear_weight_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     """The C call of the weight's gradient; a 1×1 convolution uses it too."""
     x, dy = node.inputs
-    return _call(
+    return linear_kernel_call(
         "mg_linear_weight_gradient_float32",
         rows(x.shape), x.shape[-1], dy.shape[-1], x, dy, node.outputs[0],
     )  # fmt: skip
@@ -234,7 +244,7 @@ def _evaluate_bias_gradient(attrs: Attrs, arrays: Arrays) -> Arrays:
 
 def _bias_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     (dy,) = node.inputs
-    return _call("mg_linear_bias_gradient_float32", rows(dy.shape), 0, dy.shape[-1], dy, node.outputs[0])
+    return linear_kernel_call("mg_linear_bias_gradient_float32", rows(dy.shape), 0, dy.shape[-1], dy, node.outputs[0])
 
 
 def _bias_gradient_samples() -> Iterator[Sample]:

@@ -77,6 +77,35 @@ GradientRule = Callable[[Backward, Node, Gradients], Gradients]
 
 
 @dataclass(frozen=True)
+class Block:
+    """A gradient in integers (`block`). codes: int16 or int8; scale: (2,) int32; real = unit · 2^scale[1] · code."""
+
+    codes: Value
+    scale: Value
+    unit: float
+
+
+class Blocks(Protocol):
+    """What an operator's integer rule may ask of the pass that quantizes gradients."""
+
+    def known(self, gradient: Value) -> Block | None:
+        """The gradient as a block where it is one already."""
+
+    def of(self, gradient: Value) -> Block:
+        """The gradient as a block, quantized here where it is float32."""
+
+    def emit(self, op: str, *inputs: Value, attrs: Attrs | None = None) -> Value:
+        """Append a node whose first output has the scale of a block that there is."""
+
+    def new(self, op: str, *inputs: Value, unit: float, attrs: Attrs | None = None) -> Block:
+        """Append a node with a scale of its own, which becomes its last input and second output."""
+
+
+BlockRule = Callable[[Blocks, Node], Block | None]
+"""How a gradient's node is computed in integers; None where it is not, and float32 stays."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """One case for the contract test: inputs and attributes. `differentiable` lists the inputs to check."""
 
@@ -112,6 +141,7 @@ class Operator:
     samples: cases for the contract test.
     kernels: per element type of the first output, the C calls that compute a node.
     gradient: given the gradients of the outputs, the gradient of each input (None where there is none).
+    in_blocks: how a node that computes a gradient does it in integers (None where it cannot).
     inplace: pairs (output, input) that may share a buffer when the input is not read afterwards.
     mutates: pairs (output, input) that do share one: the node updates a parameter or a state where it lies.
     view: the output is the input under another shape and costs nothing.
@@ -129,6 +159,7 @@ class Operator:
     kernels: Mapping[DType, KernelRule]
     outputs: tuple[str, ...] = ("y",)
     gradient: GradientRule | None = None
+    in_blocks: BlockRule | None = None
     inplace: tuple[tuple[int, int], ...] = ()
     mutates: tuple[tuple[int, int], ...] = ()
     view: bool = False
