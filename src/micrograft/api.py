@@ -11,7 +11,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +27,7 @@ from micrograft.ir.graph import Graph, Param, Phase, TrainStep
 from micrograft.ir.text import to_text
 from micrograft.ir.types import Array, DType
 from micrograft.ops import operator_of
-from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer, attach_optimizer
+from micrograft.passes.attach_optimizer import attach_optimizer
 from micrograft.passes.canonicalize import canonicalize
 from micrograft.passes.differentiate import attach_loss, differentiate
 from micrograft.passes.eliminate_transposes import eliminate_transposes
@@ -36,11 +36,12 @@ from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.prune import prune
 from micrograft.passes.replace_head import replace_head
-from micrograft.peft.method import Method, Start, apply_methods
+from micrograft.peft.method import Start, apply_methods
 from micrograft.planning.backpropagation import backpropagation_ram
 from micrograft.planning.memory import Ram, lay_out
 from micrograft.planning.plan import Plan
 from micrograft.planning.planner import fit_plan, make_plan
+from micrograft.recipe import Recipe as Recipe
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
 from micrograft.samples import Samples, check_inputs, check_targets
 from micrograft.spec import methods_text, optimizer_text
@@ -60,26 +61,6 @@ CALIBRATION_SAMPLES = 16
 Where = Literal["host", "emulator"]
 Progress = Callable[[str, int, int, float | None], None]
 """Called after each step of long work with (what it is, steps done, steps in all, loss)."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is adapted.
-
-    methods: what is trained. clip: each tensor's gradient by its own norm unless told otherwise, so that updates
-    run at once; None for none. accumulate: samples per update. seed: of new parameters. name: prefix of all C
-    names. arena: bytes that the training step's arena may have or, below 1.0, a share of what it would have; forward
-    values are computed again, as few as possible, where that makes it fit. None for no limit.
-    """
-
-    methods: tuple[Method, ...]
-    optimizer: Optimizer = field(default_factory=SGD)
-    loss: str = "cross_entropy"
-    clip: Clip | None = field(default_factory=Clip)
-    accumulate: int = 1
-    seed: int = 0
-    name: str = "model"
-    arena: int | float | None = None
 
 
 def load(

@@ -29,8 +29,10 @@ from micrograft.model import DEFAULT_BOARD, PeftModel, get_peft_model
 from micrograft.passes.differentiate import LOSSES
 from micrograft.peft import methods as known_methods
 from micrograft.report import text
+from micrograft.report.html import html_plan
 from micrograft.report.layers import network_json
 from micrograft.report.progress import showing_progress
+from micrograft.report.timeline import explanation_text
 from micrograft.samples import check_inputs, read_data
 from micrograft.spec import optimizers, parse_arena, parse_clip, parse_methods, parse_optimizer, parse_shapes, settings
 
@@ -115,13 +117,32 @@ def inspect(model: Path, classes: int | None, shapes: tuple[str, ...], as_json: 
 
 
 @main.command()
-@_options(_MODEL, _HOW, _LOSS, click.option("--board", default=DEFAULT_BOARD, show_default=True), _JSON)
-def plan(model: Path, board: str, as_json: bool, **words: Any) -> None:
+@_options(
+    _MODEL,
+    _HOW,
+    _LOSS,
+    click.option("--board", default=DEFAULT_BOARD, show_default=True),
+    click.option("--explain", is_flag=True, help="Show what is alive when, and plan what would lower the peak."),
+    click.option("--html", type=_PATH, metavar="FILE", help="Write a page with the bill and the explanation."),
+    _JSON,
+)
+def plan(model: Path, board: str, explain: bool, html: Path | None, as_json: bool, **words: Any) -> None:
     """Tell whether training MODEL fits a board, and what it costs there. Exit status 3 where it does not fit."""
     find_board(board)
     with showing_progress("planning"):
-        bill = _adapted(model, words).plan(board)
-    _print_json(bill.to_json()) if as_json else _print(text.bill_text(bill))
+        adapted = _adapted(model, words)
+        bill = adapted.plan(board)
+        explanation = adapted.explain() if explain or html is not None else None
+    if html is not None:
+        assert explanation is not None and adapted.library.train is not None
+        with writing_file(html) as new:
+            new.write_text(html_plan(bill, adapted.library.train, explanation))
+    if as_json:
+        _print_json({**bill.to_json(), **({"explanation": explanation.to_json()} if explanation else {})})
+    else:
+        _print(text.bill_text(bill))
+        if explanation is not None:
+            _print(explanation_text(explanation), width=80)
     if not bill.fits:
         raise SystemExit(DOES_NOT_FIT)
 
@@ -137,6 +158,7 @@ def plan(model: Path, board: str, as_json: bool, **words: Any) -> None:
     click.option("--epochs", type=click.IntRange(min=0), default=1, show_default=True, help="Times through the data."),
     click.option("--shuffle", type=int, metavar="SEED", help="Another order in each epoch; else the order given."),
     click.option("--out", type=_PATH, metavar="DIR", help="Write the adapter, the record and a report there."),
+    click.option("--explain", is_flag=True, help="Plan what would lower the peak, for the report."),
     _JSON,
 )
 def train(
@@ -147,6 +169,7 @@ def train(
     epochs: int,
     shuffle: int | None,
     out: Path | None,
+    explain: bool,
     as_json: bool,
     **words: Any,
 ) -> None:
@@ -173,7 +196,7 @@ def train(
             progress=progress,
         )
     if out is not None:
-        adapted.save(out)
+        adapted.save(out, explanation=adapted.explain() if explain else None)
     _print_json({**record.to_json(), "recipe": adapted.recipe_json}) if as_json else _print(text.train_text(record))
     if out is not None and not as_json:
         _print(f"Written to {out}.")
@@ -320,12 +343,13 @@ def _refuse_given(context: click.Context, words: dict[str, Any]) -> None:
             raise MicrograftError(f"{option} and --adapter exclude each other; the adapter's record has it")
 
 
-def _print(content: RenderableType) -> None:
+def _print(content: RenderableType, width: int = text.WIDTH) -> None:
+    """width: characters, where it does not go to a terminal."""
     console = Console()
     if console.is_terminal:
         console.print(content, highlight=False)
     else:
-        click.echo(text.to_text(content), nl=False)
+        click.echo(text.to_text(content, width), nl=False)
 
 
 def _print_json(content: dict[str, Any]) -> None:

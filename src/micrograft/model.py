@@ -17,12 +17,14 @@ from micrograft.adapter import Adapter, Origin, adapter_tensors, read_adapter, r
 from micrograft.api import Progress, Recipe, Where
 from micrograft.boards import Board, find_board
 from micrograft.codegen.artifact import Library
+from micrograft.explain import explain
 from micrograft.files import writing_folder
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.passes.merge_adapters import merge_adapters
 from micrograft.peft.method import Method
+from micrograft.report.explanation import Explanation
 from micrograft.report.html import Report, html_report
 from micrograft.report.record import Bill, TrainRecord
 from micrograft.samples import Samples, check_inputs
@@ -103,6 +105,10 @@ class PeftModel:
         self.recipe = replace(self.recipe, optimizer=optimizer or self.recipe.optimizer)
         return api.plan(self.library, self.recipe, find_board(board))
 
+    def explain(self) -> Explanation:
+        """What is alive when in a training step, what makes the peak, and what would lower it, each planned."""
+        return explain(self.library, self.recipe, self.network, self._samples)
+
     def train(
         self,
         x: Array,
@@ -155,10 +161,18 @@ class PeftModel:
         model does within float rounding. `micrograft.freeze` makes a library of it."""
         return merge_adapters(self.library.graph)
 
-    def save(self, folder: Path | str, *, title: str = "", others: Sequence[TrainRecord] = ()) -> None:
+    def save(
+        self,
+        folder: Path | str,
+        *,
+        title: str = "",
+        others: Sequence[TrainRecord] = (),
+        explanation: Explanation | None = None,
+    ) -> None:
         """Write `adapter.safetensors`, `record.json` and, after a training, `report.html`.
 
-        title, others: of the report; records to compare with. Raises MicrograftError; nothing is written then.
+        title, others, explanation: of the report; records to compare with, and what `explain` found. Raises
+        MicrograftError; nothing is written then.
         """
         with writing_folder(Path(folder), "adapter") as new:
             adapter = Adapter(self.recipe, self.origin, self.tensors, self.library.digest.hex())
@@ -166,7 +180,8 @@ class PeftModel:
             if self.record is not None and self.library.train is not None:
                 words = self.recipe_json
                 summary = f"{words['method']} with {words['optimizer']}, {self.record.steps:,} steps"
-                report = Report(title or self.recipe.name, summary, self.record, self.library.train, others)
+                plan, title = self.library.train, title or self.recipe.name
+                report = Report(title, summary, self.record, plan, others, explanation=explanation)
                 (new / "report.html").write_text(html_report(report))
 
     def build(self, folder: Path | str, board: str | None = None) -> None:

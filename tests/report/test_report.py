@@ -13,8 +13,9 @@ from micrograft.ir.graph import Phase
 from micrograft.planning.memory import Ram
 from micrograft.planning.plan import Buffer, Plan, Purpose
 from micrograft.planning.planner import make_plan
-from micrograft.report.html import MAP_HEIGHT, WIDTH, Report, html_report, loss_curve, memory_map, ticks
+from micrograft.report.html import Report, html_report
 from micrograft.report.layers import layers
+from micrograft.report.pictures import MAP_HEIGHT, WIDTH, loss_curve, memory_map, ticks
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
 from micrograft.report.text import bill_text, comparison_text, inspect_text, ram_text, to_text, train_text
 from tests.networks import mlp

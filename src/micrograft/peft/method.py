@@ -7,6 +7,7 @@ start is a promise that the contract test holds every method to.
 from __future__ import annotations
 
 import fnmatch
+import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -87,18 +88,39 @@ def mark(graph: Graph, wanted: Callable[[Param], bool], why_none: str) -> Graph:
 def matches(layer: str, pattern: str) -> bool:
     """Whether a layer's name, or its end behind a dot, fits one of the globs in `pattern` (`|` separates them).
 
-    A glob behind a `^` must fit the whole name.
+    A glob behind a `^` must fit the whole name. What fits a glob behind a `!` is left out.
 
     >>> matches("blocks.0.attn.q", "q|v"), matches("head", "conv*"), matches("conv1", "")
     (True, False, True)
     >>> matches("conv1", "^conv1"), matches("blocks.conv1", "^conv1")
     (True, False)
+    >>> matches("conv1", "!head"), matches("head", "!head"), matches("conv1", "conv*|!conv1")
+    (True, False, False)
     """
-    if not pattern:
-        return True
-    whole = [glob.removeprefix("^") for glob in pattern.split("|")]
-    ends = [f"*.{glob}" for glob in pattern.split("|") if not glob.startswith("^")]
-    return any(fnmatch.fnmatchcase(layer, glob) for glob in (*whole, *ends))
+    globs = pattern.split("|") if pattern else []
+    wanted = [glob for glob in globs if not glob.startswith("!")]
+    unwanted = [glob.removeprefix("!") for glob in globs if glob.startswith("!")]
+    fits = any(_fits(layer, glob) for glob in wanted) or not wanted
+    return fits and not any(_fits(layer, glob) for glob in unwanted)
+
+
+def _fits(layer: str, glob: str) -> bool:
+    """
+    >>> _fits("blocks.conv1", "conv*"), _fits("blocks.conv1", "^conv1")
+    (True, False)
+    """
+    if glob.startswith("^"):
+        return fnmatch.fnmatchcase(layer, glob.removeprefix("^"))
+    return any(fnmatch.fnmatchcase(layer, each) for each in (glob, f"*.{glob}"))
+
+
+def exactly(layer: str) -> str:
+    """The pattern that this layer's name alone fits.
+
+    >>> exactly("blocks[0]")
+    '^blocks[[]0]'
+    """
+    return "^" + re.sub(r"([*?[])", r"[\1]", layer)
 
 
 def layers_to_adapt(graph: Graph, ops: Sequence[str], pattern: str) -> list[Node]:

@@ -1,0 +1,101 @@
+"""Why a plan needs the memory that it needs, and what would lower it: each alternative is planned, none is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from micrograft import api
+from micrograft.codegen.artifact import Library
+from micrograft.errors import MicrograftError
+from micrograft.ir.graph import Graph
+from micrograft.ir.types import Array
+from micrograft.planning.effort import Effort
+from micrograft.planning.plan import Plan
+from micrograft.planning.planner import fit_plan
+from micrograft.planning.work import work
+from micrograft.recipe import Recipe
+from micrograft.report.explanation import Change, Explanation, explain_plan
+from micrograft.search.advise import Variation, variations
+from micrograft.spec import clip_text, methods_text, optimizer_text
+
+SHARES = (0.95, 0.9, 0.75, 0.5)
+"""Of the arena: how little of it is tried, with values computed again."""
+
+EFFORT = Effort(seconds=3.0)
+"""Of the solver, for each of `SHARES`."""
+
+
+def explain(library: Library, recipe: Recipe, network: Graph, samples: Array | None = None) -> Explanation:
+    """The memory of `library`, which is `network` adapted by `recipe`, and everything tried that needs less."""
+    plan = library.train
+    assert plan is not None, "only a library that trains is explained"
+    found = list(_recomputed(library, recipe))
+    for variation in variations(recipe, library.graph, plan):
+        try:
+            other = api.adapt(network, variation.recipe, samples)
+        except MicrograftError:
+            continue  # this network cannot be adapted so
+        found.append(_change(library, other, variation.what, _words(recipe, variation)))
+    return explain_plan(plan, [change for change in found if change.ram < 0])
+
+
+def block_and_buffers(library: Library) -> int:
+    """bytes of RAM but for the stack, which only linking tells."""
+    return library.memory.total + library.runtime_bytes
+
+
+def step_work(plan: Plan) -> int:
+    """Estimated instructions of a step."""
+    return sum(map(work, plan.schedule))
+
+
+def _recomputed(library: Library, recipe: Recipe) -> Iterator[Change]:
+    """The same step in smaller arenas."""
+    assert library.train is not None and library.step is not None
+    plan, seen = library.train, {library.train.arena}
+    for share in SHARES:
+        try:
+            small = fit_plan(plan, [library.step.loss], int(share * plan.arena), EFFORT)
+        except MicrograftError:
+            return  # a smaller one does not fit either
+        if small.arena in seen:
+            continue
+        seen.add(small.arena)
+        arenas = [each.arena for each in (library.predict, library.evaluate, small) if each is not None]
+        memory = replace(library.memory, arena=max(arenas))
+        words = f"--arena {small.arena}"
+        yield _change(library, replace(library, train=small, memory=memory), _again(plan, small), words)
+
+
+def _again(plan: Plan, small: Plan) -> str:
+    """What runs a second time, in words."""
+    known = {value.name for node in plan.schedule for value in node.outputs}
+    again = {node.origin for node in small.schedule if node.outputs[0].name not in known}
+    names = [name for name in dict.fromkeys(node.origin for node in plan.schedule) if name in again]
+    text = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"compute the output of {text} again"
+
+
+def _change(library: Library, other: Library, what: str, words: str) -> Change:
+    assert library.train is not None and other.train is not None
+    return Change(
+        what,
+        words,
+        ram=block_and_buffers(other) - block_and_buffers(library),
+        arena=other.memory.arena - library.memory.arena,
+        work=step_work(other.train) / max(step_work(library.train), 1) - 1,
+        trainable=sum(param.value.type.size for param in other.graph.trainable),
+    )
+
+
+def _words(recipe: Recipe, variation: Variation) -> str:
+    """The options of the command line that differ."""
+    other = variation.recipe
+    options: dict[str, Callable[[Recipe], str]] = {
+        "method": lambda each: methods_text(each.methods),
+        "optimizer": lambda each: optimizer_text(each.optimizer),
+        "clip": lambda each: clip_text(each.clip),
+        "accumulate": lambda each: str(each.accumulate),
+    }
+    return " ".join(f"--{name} {text(other)}" for name, text in options.items() if text(other) != text(recipe))
