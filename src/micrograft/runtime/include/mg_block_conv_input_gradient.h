@@ -18,7 +18,7 @@ static inline mg_element mg_conv_one_channel(const mg_conv_reach *r, const mg_el
         const mg_element *gradient = dy;
         const int8_t *tap = weight;
         for (int32_t column = r->columns; column > 0; --column, gradient += r->dy_column, tap += r->weight_column) {
-            sum = mg_products(gradient, tap, r->weight_output, r->outputs, sum);
+            sum = mg_block_products(gradient, tap, r->weight_output, r->outputs, sum);
         }
     }
     return mg_narrowed_wide(n, sum);
@@ -26,15 +26,15 @@ static inline mg_element mg_conv_one_channel(const mg_conv_reach *r, const mg_el
 
 static inline void mg_conv_four_channels(const mg_conv_reach *r, const mg_element *dy, const int8_t *weight, mg_narrowing *n,
                                     mg_element *dx) {
-    mg_four_wide sum = mg_four_wide_zero();
+    mg_block_four sum = mg_block_four_zero();
     for (int32_t row = r->rows; row > 0; --row, dy += r->dy_row, weight += r->weight_row) {
         const mg_element *gradient = dy;
         const int8_t *tap = weight;
         for (int32_t column = r->columns; column > 0; --column, gradient += r->dy_column, tap += r->weight_column) {
-            sum = mg_four_products(gradient, tap, r->weight_output, r->outputs, sum);
+            sum = mg_block_four_products(gradient, tap, r->weight_output, r->outputs, sum);
         }
     }
-    mg_four_narrowed(n, sum, dx);
+    mg_block_four_narrowed(n, sum, dx);
 }
 
 /* All channels of one group at one place. */

@@ -26,7 +26,7 @@ static inline int64_t mg_depthwise_one_channel(const mg_depthwise_reach *r, cons
 
 static inline void mg_depthwise_four_channels(const mg_depthwise_reach *r, const mg_element *dy, const int8_t *weight, mg_narrowing *n,
                                     mg_element *dx) {
-    mg_four_wide sum = mg_four_wide_zero();
+    mg_block_four sum = mg_block_four_zero();
     for (int32_t row = r->rows; row > 0; --row, dy += r->dy_row, weight += r->weight_row) {
         const mg_element *gradient = dy;
         const int8_t *w = weight;
@@ -42,7 +42,7 @@ static inline void mg_depthwise_four_channels(const mg_depthwise_reach *r, const
         sum.c += c;
         sum.d += d;
     }
-    mg_four_narrowed(n, sum, dx);
+    mg_block_four_narrowed(n, sum, dx);
 }
 
 /* All channels at one place. */

@@ -11,10 +11,10 @@ static inline void mg_linear_all_rows(const mg_linear_params *params, const mg_e
     for (int32_t row = 0; row < params->rows; ++row, dy += outputs, dx += inputs) {
         int32_t input = 0;
         for (; input + 4 <= inputs; input += 4) {
-            mg_four_narrowed(n, mg_four_products(dy, weight + input, inputs, outputs, mg_four_wide_zero()), dx + input);
+            mg_block_four_narrowed(n, mg_block_four_products(dy, weight + input, inputs, outputs, mg_block_four_zero()), dx + input);
         }
         for (; input < inputs; ++input) {
-            dx[input] = mg_narrowed_wide(n, mg_products(dy, weight + input, inputs, outputs, 0));
+            dx[input] = mg_narrowed_wide(n, mg_block_products(dy, weight + input, inputs, outputs, 0));
         }
     }
 }

@@ -6,16 +6,16 @@
 
 typedef struct {
     int64_t a, b, c, d;
-} mg_four_wide;
+} mg_block_four;
 
-static inline mg_four_wide mg_four_wide_zero(void) {
-    const mg_four_wide zero = {0, 0, 0, 0};
+static inline mg_block_four mg_block_four_zero(void) {
+    const mg_block_four zero = {0, 0, 0, 0};
     return zero;
 }
 
 /* Adds to each lane what `count` elements make with one of four neighbouring weights, `step` apart. */
-static inline mg_four_wide mg_four_products(const mg_element *dy, const int8_t *weight, int32_t step, int32_t count,
-                                            mg_four_wide sum) {
+static inline mg_block_four mg_block_four_products(const mg_element *dy, const int8_t *weight, int32_t step, int32_t count,
+                                            mg_block_four sum) {
     while (count > 0) {
         const int32_t run = count < mg_run ? count : mg_run;
         const mg_element *const end = dy + run;
@@ -37,7 +37,7 @@ static inline mg_four_wide mg_four_products(const mg_element *dy, const int8_t *
 }
 
 /* The same for one lane. */
-static inline int64_t mg_products(const mg_element *dy, const int8_t *weight, int32_t step, int32_t count,
+static inline int64_t mg_block_products(const mg_element *dy, const int8_t *weight, int32_t step, int32_t count,
                                   int64_t sum) {
     while (count > 0) {
         const int32_t run = count < mg_run ? count : mg_run;
@@ -52,7 +52,7 @@ static inline int64_t mg_products(const mg_element *dy, const int8_t *weight, in
     return sum;
 }
 
-static inline void mg_four_narrowed(mg_narrowing *n, mg_four_wide sum, mg_element *to) {
+static inline void mg_block_four_narrowed(mg_narrowing *n, mg_block_four sum, mg_element *to) {
     to[0] = mg_narrowed_wide(n, sum.a);
     to[1] = mg_narrowed_wide(n, sum.b);
     to[2] = mg_narrowed_wide(n, sum.c);
