@@ -10,12 +10,25 @@ import numpy as np
 import pytest
 
 import micrograft
-from micrograft import SGD, Bias, Full, Head, LoRA, MicrograftError, PeftModel, get_peft_model
+from micrograft import (
+    SGD,
+    Bias,
+    Full,
+    Head,
+    LayerScheme,
+    LoRA,
+    MicrograftError,
+    PeftModel,
+    Scheme,
+    Sparse,
+    get_peft_model,
+)
 from micrograft.ir.graph import Graph
 from tests.tiny import data, write_network
 
 DATA = data()
 X, Y = DATA["x"], DATA["y"]
+SPARSE = Sparse(Scheme((LayerScheme("conv", bias=True, weight=0.5), LayerScheme("head", channels=(3, 1)))))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +92,9 @@ def test_adapters_are_drawn_from_the_samples_to_train_on(network: Graph) -> None
     np.testing.assert_allclose(ratio, 100, rtol=1e-4)
 
 
-@pytest.mark.parametrize("methods", [Bias(), LoRA(rank=2, freeze_a=True), [LoRA(rank=1, targets="conv"), Head()]])
+@pytest.mark.parametrize(
+    "methods", [Bias(), LoRA(rank=2, freeze_a=True), [LoRA(rank=1, targets="conv"), Head()], SPARSE]
+)
 def test_a_saved_adapter_comes_back_whole(network: Graph, methods: object, tmp_path: Path) -> None:
     """The same predictions to the bit, the same recipe, and it can learn on."""
     model = get_peft_model(network, methods, X, optimizer=SGD(lr=0.1), accumulate=2, seed=7)  # type: ignore[arg-type]

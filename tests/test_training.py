@@ -20,6 +20,8 @@ from micrograft.peft.head import Head
 from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
+from micrograft.peft.scheme import LayerScheme, Scheme
+from micrograft.peft.sparse import Sparse, chosen_channels
 from micrograft.samples import Samples
 from tests.torch_networks import CLASSES, SHAPES, DsCnn, Mlp, ResidualCnn, WatchNet, make
 from tests.torch_training import TorchTraining
@@ -33,6 +35,28 @@ METHODS: dict[str, tuple[Method, ...]] = {
     "lora+head": (LoRA(rank=2), Head()),
     "ia3": (IA3(),),
     "full": (Full(),),
+    "sparse": (),  # what stands for the network in SCHEMES
+}
+SCHEMES: dict[type[torch.nn.Module], Scheme] = {
+    Mlp: Scheme((LayerScheme("fc1", weight=0.3, side="output"), LayerScheme("fc2", bias=True, weight=0.5))),
+    ResidualCnn: Scheme(
+        (
+            LayerScheme("stem", bias=True),
+            LayerScheme("block1.conv1", weight=0.25),
+            LayerScheme("block1.bn2", bias=True),
+            LayerScheme("down", weight=0.5, side="output", choose="first"),
+            LayerScheme("block2.conv2", bias=True, channels=(11, 0, 5)),
+            LayerScheme("head", weight=1.0),
+        )
+    ),
+    DsCnn: Scheme(
+        (
+            LayerScheme("depthwise", weight=0.4),
+            LayerScheme("pointwise", bias=True, weight=0.25),
+            LayerScheme("head", bias=True, weight=0.1),  # behind a flatten: its columns lie in another order
+        )
+    ),
+    WatchNet: Scheme((LayerScheme("conv2", channels=(3, 23)), LayerScheme("conv4", weight=0.1, side="output"))),
 }
 OPTIMIZERS: dict[str, tuple[Optimizer, Clip | None, int]] = {
     "sgd": (SGD(lr=0.02), None, 1),
@@ -61,9 +85,13 @@ def close(found: Array, expected: Array) -> None:
     assert np.linalg.norm(found - expected) <= 1e-4 * max(float(np.linalg.norm(expected)), 1e-3)
 
 
+def methods_of(kind: type[torch.nn.Module], method: str) -> tuple[Method, ...]:
+    return METHODS[method] or (Sparse(SCHEMES[kind]),)
+
+
 def adapted(kind: type[torch.nn.Module], method: str, optimizer: str, x: Array) -> Library:
     chosen, clip, accumulate = OPTIMIZERS[optimizer]
-    recipe = api.Recipe(METHODS[method], chosen, clip=clip, accumulate=accumulate, name="net")
+    recipe = api.Recipe(methods_of(kind, method), chosen, clip=clip, accumulate=accumulate, name="net")
     return api.adapt(network(kind)[1], recipe, x[:4])
 
 
@@ -76,12 +104,13 @@ def test_twenty_steps_agree_with_pytorch(kind: type[torch.nn.Module], method: st
     library = adapted(kind, method, optimizer, x)
     assert library.step is not None
     adapters = {p.source: p.to_user(p.data) for p in library.graph.params if "lora_" in p.source}
+    adapters |= chosen_channels(library.graph, network(kind)[1])
     with api.host(library) as runner:
         initial = adapters | runner.parameters()
         losses = [runner.train_step(sample, target) for sample, target in zip(x, y, strict=True)]
         trained = runner.parameters()
     chosen, clip, accumulate = OPTIMIZERS[optimizer]
-    reference = TorchTraining(network(kind)[0], initial, METHODS[method])
+    reference = TorchTraining(network(kind)[0], initial, methods_of(kind, method))
     frozen = [name for name in initial if name not in trained]
     expected = reference.run(list(zip(x, y, strict=True)), chosen, "cross_entropy", clip, accumulate, frozen)
     close(np.array(losses), np.array(expected))
@@ -102,6 +131,21 @@ def test_adapters_change_nothing_at_first(kind: type[torch.nn.Module], method: s
     close(found, expected)
 
 
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_weight_in_two_places_predicts_the_same_bits(kind: type[torch.nn.Module]) -> None:
+    """A layer of which some channels are trained sums in the order of the ordinary layer."""
+    x, _ = samples_for(kind, 3)
+    graph = network(kind)[1]
+    parts = [layer for layer in SCHEMES[kind].layers if layer.channels or 0 < layer.weight < 1]
+    whole = [LayerScheme(layer.layer, layer.bias, 1.0) for layer in parts]
+    library, plain = (
+        api.adapt(graph, api.Recipe((Sparse(Scheme(tuple(layers))),), name="net")) for layers in (parts, whole)
+    )
+    with api.host(library) as first, api.host(plain) as second:
+        for sample in x:
+            assert first.predict(sample).tobytes() == second.predict(sample).tobytes()
+
+
 @pytest.mark.parametrize("board", ["nrf52840", "stm32f746"])
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_host_and_board_agree_in_every_bit(kind: type[torch.nn.Module], board: str) -> None:
@@ -118,14 +162,14 @@ def test_host_and_board_agree_in_every_bit(kind: type[torch.nn.Module], board: s
     assert states[0] == states[1]
 
 
-@pytest.mark.parametrize("method", ["head", "bias", "lora", "full"])
+@pytest.mark.parametrize("method", ["head", "bias", "lora", "sparse", "full"])
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_planned_ram_is_measured_ram(kind: type[torch.nn.Module], method: str) -> None:
     """Each part of the planned RAM is what a step reaches, to the byte; the stack's bound is at most 256 above."""
     x, y = samples_for(kind, 2)
     library = adapted(kind, method, "sgd", x)
     board = find_board("stm32h743")
-    planned = api.plan(library, api.Recipe(METHODS[method], name="net"), board).ram
+    planned = api.plan(library, api.Recipe(methods_of(kind, method), name="net"), board).ram
     with api.emulated(library, board) as runner:
         measured = api.train(runner, Samples(x, y)).ram_measured
     assert measured is not None

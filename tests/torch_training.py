@@ -58,6 +58,9 @@ class TorchTraining:
                 found[weight] = found[weight] * factor
                 if bias in found:
                     found[bias] = found[bias] * tensor.reshape(-1)
+            elif kind == "chosen":
+                axis = [a == b for a, b in zip(tensor.shape, found[layer].shape, strict=True)].index(False)
+                found[layer] = found[layer].index_copy(axis, self.tensors[f"{layer}.channels"].long(), tensor)
             elif name.endswith(".lora_B.weight"):
                 layer = name.removesuffix(".lora_B.weight")
                 assert self._lora is not None

@@ -21,6 +21,7 @@ from micrograft.codegen.artifact import Library
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
+from micrograft.peft.sparse import chosen_channels
 from micrograft.spec import clip_text, methods_text, optimizer_text, parse_clip, parse_methods, parse_optimizer
 
 TENSORS = "adapter.safetensors"
@@ -66,14 +67,16 @@ class Adapter:
 def adapter_tensors(library: Library, network: Graph) -> dict[str, Array]:
     """What `network` lacks to become `library`: all that is trained, and frozen tensors that the method has drawn.
 
-    By the user's names, in the user's layout. What the passes made of the network's own tensors does not count.
+    By the user's names, in the user's layout. What the passes made of the network's own tensors does not count. Of a
+    weight of which channels are trained: those channels, and which they are.
     """
     theirs = {param.source for param in network.params}
-    return {
+    found = {
         param.source: param.to_user(param.data)
         for param in library.graph.params
         if param.trainable or (param.learnable and param.source not in theirs)
     }
+    return found | chosen_channels(library.graph, network)
 
 
 def recipe_json(recipe: Recipe, origin: Origin) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from micrograft.ops.conv_transpose import ConvTransposeAttrs
 from micrograft.ops.max_pool import PoolAttrs
 from micrograft.ops.pad import PadAttrs, PadMode
 from micrograft.ops.recurrent import RecurrentAttrs
+from micrograft.ops.sparse_layer import SparseAttrs
 
 Tensor = torch.Tensor
 
@@ -60,6 +61,13 @@ def _attention(attrs: AttentionAttrs, q: Tensor, k: Tensor, v: Tensor, mask: Ten
         *heads, mask, is_causal=attrs.causal and mask is None, scale=attrs.scale, enable_gqa=True
     )
     return y.movedim(1, 2).flatten(2)
+
+
+def _sparse_layer(
+    attrs: SparseAttrs, x: Tensor, frozen: Tensor, part: Tensor, index: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    axis = 0 if attrs.side == "output" else -1
+    return MEANINGS[attrs.base](attrs.attrs, x, frozen.index_copy(axis, index.long(), part), bias)
 
 
 def _packed_attention(attrs: PackedAttentionAttrs, qkv: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -185,6 +193,9 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "global_average_pool": lambda attrs, x: x.mean(dim=tuple(range(1, x.ndim - 1)), keepdim=True),
     "relu": lambda attrs, x: F.relu(x),
     "relu6": lambda attrs, x: F.relu6(x),
+    "sparse_layer": _sparse_layer,
+    "take_channels": lambda attrs, x, index: x[..., index.long()],
+    "put_channels": lambda attrs, x, part, index: x.index_copy(-1, index.long(), part),
     "sigmoid": lambda attrs, x: torch.sigmoid(x),
     "tanh": lambda attrs, x: torch.tanh(x),
     "softmax": lambda attrs, x: F.softmax(x, dim=-1),

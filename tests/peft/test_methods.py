@@ -27,6 +27,15 @@ WEIGHTS = 3 * 9 * 8 + 2 * 8 * 9 * 8 + 8 * 9 * 12 + 12 * 4
 BIASES = 8 + 8 + 8 + 12 + 4
 LORA_B = 8 + 8 + 8 + 12 + 4
 LORA_A = 27 + 72 + 72 + 72 + 12
+WHOLE = Scheme((LayerScheme("stem", bias=True), LayerScheme("block.conv2", weight=1)))
+CHANNELS = Scheme(
+    (
+        LayerScheme("down", bias=True, weight=0.25),
+        LayerScheme("block.conv2", weight=0.35, side="output", choose="first"),
+        LayerScheme("block.conv1", channels=(6, 1)),
+        LayerScheme("head", weight=0.25, side="output"),
+    )
+)
 CASES: list[tuple[list[Method], int]] = [
     ([Full()], WEIGHTS + BIASES),
     ([Head()], 12 * 4 + 4),
@@ -39,7 +48,10 @@ CASES: list[tuple[list[Method], int]] = [
     ([LoRA(rank=2), Head()], 2 * (LORA_A - 12 + LORA_B - 4) + 12 * 4 + 4),
     ([Head(), LoRA(rank=2)], 2 * (LORA_A - 12 + LORA_B - 4) + 12 * 4 + 4),
     ([Bias(), LoRA(rank=1)], BIASES + LORA_A + LORA_B),
-    ([Sparse(Scheme((LayerScheme("stem", bias=True), LayerScheme("block.conv2", weight=1))))], 8 + 8 * 9 * 8),
+    ([Sparse(WHOLE)], 8 + 8 * 9 * 8),
+    ([Sparse(CHANNELS)], 12 + 12 * 9 * 2 + 3 * 9 * 8 + 8 * 9 * 2 + 12),
+    ([Sparse(CHANNELS), Head()], 12 + 12 * 9 * 2 + 3 * 9 * 8 + 8 * 9 * 2 + 12 * 4 + 4),
+    ([Sparse(CHANNELS), LoRA(rank=2)], 12 + 12 * 9 * 2 + 3 * 9 * 8 + 8 * 9 * 2 + 12 + 2 * (27 + 8)),
 ]
 IDS = ["+".join(method.name for method in methods) + f"-{count}" for methods, count in CASES]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from micrograft.errors import MicrograftError
 from micrograft.peft.method import Start, apply_methods
 from micrograft.peft.scheme import LayerScheme, Scheme
-from micrograft.peft.sparse import Sparse
+from micrograft.peft.sparse import Sparse, chosen_channels
 from micrograft.spec import methods_text, parse_methods
-from tests.networks import residual_cnn
+from tests.networks import Sketch, residual_cnn
 
 FILE = """
 [layers]
@@ -98,6 +99,7 @@ def test_the_command_line_names_a_file(tmp_path: Path) -> None:
         ("[layers]\nstem = {weight = 0.5, channels = [1]}", "layer 'stem': both weight and channels are given"),
         ("[layers]\nstem = {channels = [1, 1]}", "layer 'stem': channels is not a list of different numbers"),
         ("[layers]\nstem = {channels = 3}", "layer 'stem': channels = 3 is not a list of whole numbers"),
+        ("[layers]\nstem = {channels = [3]}", "layer 'stem': there is no input channel 3; it has 3"),
         (
             "[layers]\nsteam = {bias = true}",
             r"'steam': the network has no such layer; did you mean 'stem'\? its layers are stem, block",
@@ -109,6 +111,27 @@ def test_a_mistake_is_refused_in_a_sentence_that_names_the_layer(text: str, sent
     with pytest.raises(MicrograftError, match=sentence) as refused:
         apply_methods(residual_cnn(), [Sparse(Scheme.from_toml(text))], Start())
     assert "\n" not in str(refused.value)
+
+
+def test_the_largest_channels_are_chosen() -> None:
+    """By the sum of their weights' squares; and the part that is trained is those channels of the weight."""
+    graph = residual_cnn()
+    adapted = apply_methods(graph, [Sparse(Scheme((LayerScheme("block.conv1", weight=0.4),)))], Start())
+    weight, (part,) = graph.param("block_conv1_weight"), adapted.trainable
+    assert weight is not None
+    largest = np.sort(np.argsort(-np.square(weight.data).sum(axis=(0, 1, 2)))[:3])
+    np.testing.assert_array_equal(part.data, weight.data[..., largest])
+    assert part.source == f"{weight.source}.chosen"
+    np.testing.assert_array_equal(chosen_channels(adapted, graph)[f"{weight.source}.channels"], largest)
+
+
+def test_a_share_of_another_operator_is_refused() -> None:
+    """A factor that is no layer's weight has no channels to choose from."""
+    sketch = Sketch("net", (1, 6))
+    normal = sketch.param("norm.weight", np.ones(6))
+    graph = sketch.done(sketch.linear(sketch.apply("mul", sketch.input, normal, name="norm"), 3, "head"))
+    with pytest.raises(MicrograftError, match="layer 'norm': it has no weight"):
+        apply_methods(graph, [Sparse(Scheme((LayerScheme("norm", weight=0.5),)))], Start())
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

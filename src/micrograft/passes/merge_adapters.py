@@ -1,6 +1,7 @@
 """Works adapters into the weights that they stand beside: the network then predicts at its original cost.
 
-LoRA: W + (alpha/r)·B·A. Scales such as IA³'s are folded by `fold_batch_norm` once nothing is trainable.
+LoRA: W + (alpha/r)·B·A. A weight that lies in two places becomes one again. Scales such as IA³'s are folded by
+`fold_batch_norm` once nothing is trainable.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from micrograft.ir.graph import Graph, Node, Param
 from micrograft.ir.types import Array
 from micrograft.ops import check
 from micrograft.ops.scale import ScaleAttrs
+from micrograft.ops.sparse_layer import SparseAttrs, joined
 from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.prune import prune
 
@@ -32,6 +34,11 @@ def merge_adapters(graph: Graph) -> Graph:
     producers, readers = graph.producers, graph.readers
     replaced: dict[int, Node] = {}
     for node in graph.nodes:
+        if isinstance(node.attrs, SparseAttrs):
+            x, frozen, part, index, *bias = node.inputs
+            whole = joined(node.attrs.side, params[frozen.name].data, params[part.name].data, params[index.name].data)
+            params[frozen.name] = replace(params[frozen.name], data=whole)
+            replaced[id(node)] = replace(node, op=node.attrs.base, inputs=(x, frozen, *bias), attrs=node.attrs.attrs)
         found = _adapter(node, producers) if node.op == "linear_add" else None
         if found is None:
             continue

@@ -1,23 +1,31 @@
 """sparse: train chosen layers, of them chosen tensors, and of a weight chosen channels (arXiv:2206.15472).
 
-What is trained is written down in a scheme (`scheme`). Gradients, optimizer state and what the backward pass keeps
-shrink with it.
+What is trained is written down in a scheme (`scheme`). Of a weight only the chosen channels become a parameter that
+lies in RAM; the rest stays in flash, and the layer reads both (`ops/sparse_layer`). Gradients, optimizer state and
+what the backward pass keeps shrink with it.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
+
 from micrograft.errors import MicrograftError
-from micrograft.ir.graph import Graph, Node
+from micrograft.ir.graph import Graph, Node, Param, identity
+from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops import operator_of
-from micrograft.peft.method import Method, Start, mark
+from micrograft.ops.builder import Builder
+from micrograft.ops.sparse_layer import BASES, SparseAttrs
+from micrograft.peft.method import Method, Start
 from micrograft.peft.scheme import LayerScheme, Scheme
 
 _NOTHING = Scheme()
+_INDEX, _CHOSEN, _CHANNELS = ".index", ".chosen", ".channels"
+"""Behind the name of a weight: where the trained channels stand in our layout, those channels, and their numbers."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +48,32 @@ class Sparse(Method):
         if not self.scheme.layers:
             raise MicrograftError("the sparse scheme names no layer", fix="write sparse:FILE.toml")
         layers = _layers(graph)
-        wanted: set[str] = set()
         for each in self.scheme.layers:
-            wanted |= set(_tensors(each, layers))
-        return mark(graph, lambda param: param.name in wanted, "The sparse scheme names nothing that could be trained.")
+            if each.layer not in layers:
+                close = difflib.get_close_matches(each.layer, list(layers), n=1)
+                hint = f"did you mean {close[0]!r}? " if close else ""
+                raise each.mistake("the network has no such layer", f"{hint}its layers are {', '.join(layers)}")
+            if each.bias:
+                graph = _marked(graph, [param.name for param in _tensors(graph, each, layers[each.layer], "bias")])
+            if each.weight or each.channels:
+                for weight in _tensors(graph, each, layers[each.layer], "weight"):
+                    graph = _trained_weight(graph, each, weight)
+        return graph
+
+
+def chosen_channels(adapted: Graph, network: Graph) -> dict[str, Array]:
+    """Which channels of `network`'s weights the parts trained in `adapted` are, in the user's numbering: (k,) int32."""
+    sources = {param.source: param for param in network.params}
+    found = {}
+    for node in adapted.nodes:
+        if not isinstance(node.attrs, SparseAttrs):
+            continue
+        index = adapted.param(node.inputs[3].name)
+        assert index is not None, "a sparse layer's index is a parameter"
+        name = index.source.removesuffix(_INDEX)
+        numbers = np.argsort(_order(sources[name], _axis(sources[name], node.attrs.side)))
+        found[name + _CHANNELS] = numbers[index.data].astype(np.int32)
+    return found
 
 
 def _layers(graph: Graph) -> dict[str, list[Node]]:
@@ -56,25 +86,115 @@ def _layers(graph: Graph) -> dict[str, list[Node]]:
     return found
 
 
-def _tensors(scheme: LayerScheme, layers: Mapping[str, list[Node]]) -> list[str]:
-    """Names of the parameters that are trained as a whole. Raises MicrograftError where they are not there."""
-    nodes = layers.get(scheme.layer)
-    if nodes is None:
-        close = difflib.get_close_matches(scheme.layer, list(layers), n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise scheme.mistake("the network has no such layer", f"{hint}its layers are {', '.join(layers)}")
-    if scheme.channels or 0 < scheme.weight < 1:
-        raise scheme.mistake("channels of a weight cannot be trained alone yet", "set weight = 1")
-    roles = [role for role, chosen in (("bias", scheme.bias), ("weight", scheme.weight)) if chosen]
-    found = []
-    for role in roles:
-        names = [
-            value.name
-            for node in nodes
-            for index, value in enumerate(node.inputs)
-            if operator_of(node).role(index) == role
-        ]
-        if not names:
-            raise scheme.mistake(f"it has no {role}")
-        found += names
-    return found
+def _tensors(graph: Graph, scheme: LayerScheme, nodes: Sequence[Node], role: str) -> list[Param]:
+    """The parameters that play this role in a layer. Raises MicrograftError where there is none."""
+    found: dict[str, Param] = {}
+    for node in nodes:
+        for index, value in enumerate(node.inputs):
+            param = graph.param(value.name)
+            if operator_of(node).role(index) == role and param is not None and param.learnable:
+                found[param.name] = param
+    if not found:
+        raise scheme.mistake(f"it has no {role}")
+    return list(found.values())
+
+
+def _marked(graph: Graph, names: Sequence[str]) -> Graph:
+    params = (replace(param, trainable=True) if param.name in names else param for param in graph.params)
+    return replace(graph, params=tuple(params))
+
+
+def _trained_weight(graph: Graph, scheme: LayerScheme, weight: Param) -> Graph:
+    """The graph with a weight, or the channels of it that the scheme names, marked as trainable."""
+    if weight.trainable:  # as a whole, by another method
+        return graph
+    if scheme.whole:
+        return _marked(graph, [weight.name])
+    readers = graph.readers[weight.name]
+    _check(scheme, readers)
+    axis = _axis(weight, scheme.side) if readers[0].op != "depthwise_conv" else -1
+    if scheme.count(weight.value.shape[axis]) == weight.value.shape[axis]:
+        return _marked(graph, [weight.name])
+    index = _choice(scheme, weight, axis)
+    builder = Builder(value.name for value in graph.values)
+    part, place = _part(weight, axis, index, builder)
+    rest = weight.data.copy()
+    rest[index if axis == 0 else (..., index)] = 0
+    nodes = {id(node): _reading(node, part, place, "output" if axis == 0 else "input") for node in readers}
+    params = (replace(param, data=rest) if param is weight else param for param in graph.params)
+    return replace(
+        graph,
+        params=(*params, part, place),
+        nodes=tuple(nodes.get(id(node), node) for node in graph.nodes),
+    )
+
+
+def _check(scheme: LayerScheme, readers: Sequence[Node]) -> None:
+    """Raise MicrograftError unless all that reads a weight are layers of which channels can be trained."""
+    for node in readers:
+        depthwise = node.op == "depthwise_conv" and node.outputs[0].shape[-1] == node.inputs[0].shape[-1]
+        if node.op == "linear" or (node.op == "conv" and getattr(node.attrs, "groups", 1) == 1) or depthwise:
+            continue
+        where = "" if node.origin == scheme.layer else f" (its weight is that of {node.origin!r} too)"
+        what = f"channels cannot be chosen of an operator {node.op}{where}" if node.op not in BASES else "it has groups"
+        raise scheme.mistake(what, "set weight = 1 to train the whole tensor")
+
+
+def _reading(node: Node, part: Param, index: Param, side: str) -> Node:
+    """The layer, reading its weight in two places."""
+    x, weight, *bias = node.inputs
+    attrs = SparseAttrs(node.op, node.attrs, "output" if side == "output" else "input")
+    return replace(node, op="sparse_layer", inputs=(x, weight, part.value, index.value, *bias), attrs=attrs)
+
+
+def _axis(weight: Param, side: str) -> int:
+    """Where the channels of a side stand in our layout."""
+    return 0 if side == "output" and weight.value.shape[0] > 1 else -1
+
+
+def _order(weight: Param, axis: int) -> list[int]:
+    """For each channel in the user's numbering, where it stands in ours."""
+    return list(dict.fromkeys(weight.to_user(_places(weight.value.shape, axis)).ravel().tolist()))
+
+
+def _places(shape: Shape, axis: int) -> Array:
+    """Each element's place along an axis."""
+    along = [1] * len(shape)
+    along[axis] = -1
+    return np.broadcast_to(np.arange(shape[axis]).reshape(along), shape)
+
+
+def _cut(places: Array, count: int) -> tuple[Shape, list[int]]:
+    """The shape of a tensor of which so many channels are taken, and the axes that count the channels."""
+    along = [axis for axis in range(places.ndim) if np.any(np.diff(places, axis=axis))]
+    return tuple(count if axis in along else size for axis, size in enumerate(places.shape)), along
+
+
+def _choice(scheme: LayerScheme, weight: Param, axis: int) -> Array:
+    """Where the chosen channels stand in our layout, ascending."""
+    order = np.array(_order(weight, axis))
+    count = scheme.count(len(order))
+    if scheme.channels is not None:
+        numbers = np.array(scheme.channels)
+    elif scheme.choose == "first":
+        numbers = np.arange(count)
+    else:
+        squares = np.square(np.moveaxis(weight.data, axis, 0).astype(np.float64)).reshape(len(order), -1).sum(axis=1)
+        numbers = np.argsort(-squares[order], kind="stable")[:count]
+    return np.sort(order[numbers])
+
+
+def _part(weight: Param, axis: int, index: Array, builder: Builder) -> tuple[Param, Param]:
+    """The trained channels as a parameter, and where they stand as another."""
+    data = np.ascontiguousarray(weight.data[index] if axis == 0 else weight.data[..., index])
+    value = Value(builder.unique(f"{weight.name}_chosen"), replace(weight.value.type, shape=data.shape))
+    places = _places(weight.value.shape, axis)
+    user_shape, (moving,) = _cut(weight.to_user(places), len(index))
+    permutation, axes = weight.permutation, weight.axes
+    if axes is not None:
+        axes, along = _cut(places.reshape(axes), len(index))
+        if len(along) > 1:  # columns behind a flatten, which the user's framework holds in another order
+            permutation, axes = ((0, 1) if moving == 1 else (1, 0)), None
+    part = Param(value, data, weight.source + _CHOSEN, permutation, trainable=True, user_shape=user_shape, axes=axes)
+    place = Value(builder.unique(f"{weight.name}_index"), TensorType((len(index),), DType.INT32))
+    return part, Param(place, index.astype(np.int32), weight.source + _INDEX, identity(1), learnable=False)

@@ -1,0 +1,29 @@
+/* A convolution, or a linear layer over rows, whose weight lies in two places: frozen, and some channels trained. */
+#ifndef MG_SPARSE_CONV_H
+#define MG_SPARSE_CONV_H
+
+#include "mg_window.h"
+
+typedef struct {
+    mg_axis height;
+    mg_axis width;
+    int32_t in_channels;
+    int32_t out_channels;
+    int32_t chosen;    /* channels of part */
+    int32_t by_output; /* whether they are outputs; else inputs */
+} mg_sparse_conv_params;
+
+/* frozen: (out channels, kernel height, kernel width, in channels), read where part has nothing.
+ * part: the same with the channels of index: (chosen), ascending, alone. */
+typedef struct {
+    const float *frozen;
+    const float *part;
+    const int32_t *index;
+} mg_sparse_weight;
+
+/* y as mg_conv_float32 (of one group) gives it for the joined weight, to the last bit. scratch: four outputs' rows of
+ * the weight, or as many as there are outputs. */
+void mg_sparse_conv_float32(const mg_sparse_conv_params *params, const float *x, const mg_sparse_weight *weight,
+                            const float *bias, float *scratch, float *y);
+
+#endif
