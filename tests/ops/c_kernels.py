@@ -158,7 +158,7 @@ def _address(
     if pointer is None:
         return ctypes.c_void_p(None)
     if isinstance(pointer, Group):
-        return [ctypes.c_void_p(buffers[member.name].address()) for _, member in pointer.members]
+        return [ctypes.c_void_p(member and buffers[member.name].address()) for _, member in pointer.members]
     if isinstance(pointer, Pointer):
         return ctypes.c_void_p(buffers[pointer.value.name].address(pointer.offset))
     return ctypes.c_void_p(buffers[pointer.name].address())

@@ -33,10 +33,13 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Group:
-    """Pointers that a kernel takes as one struct, made where it is called: type and members in the C order."""
+    """Pointers that a kernel takes as one struct, made where it is called: type and members in the C order.
+
+    None passes a null pointer.
+    """
 
     struct: str
-    members: tuple[tuple[str, Value], ...]
+    members: tuple[tuple[str, Value | None], ...]
 
 
 @dataclass(frozen=True)

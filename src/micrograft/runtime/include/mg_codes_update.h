@@ -1,0 +1,60 @@
+/* How a tensor of integer codes moves: the step of each, a number of codes, is rounded at random, up with the
+ * probability of its fraction, and taken off. Codes saturate, they never wrap; a step that is no number moves nothing.
+ *
+ * The random word of an element follows from the tensor, the update and its place: a counter, hashed (Wellons'
+ * lowbias32). So elements may be visited in any order. Products are not fused into sums. */
+#ifndef MG_CODES_UPDATE_H
+#define MG_CODES_UPDATE_H
+
+#include <stdint.h>
+
+/* (outer, channels, inner) codes, of which each channel has a scale: real = scale * code. */
+typedef struct {
+    int32_t outer, channels, inner;
+    int32_t low, high; /* the codes saturate there */
+    int32_t stream;    /* tells this tensor's random words from those of others */
+} mg_code_tensor;
+
+/* What an update reads beside the gradient. */
+typedef struct {
+    const float *rate;
+    const float *scales;   /* (channels) */
+    const int32_t *random; /* another one at each update */
+    const float *factor;   /* on the gradient before anything else; null: 1 */
+} mg_code_step;
+
+static inline uint32_t mg_hashed(uint32_t word) {
+    word = (word ^ word >> 16) * 0x7FEB352Du;
+    word = (word ^ word >> 15) * 0x846CA68Bu;
+    return word ^ word >> 16;
+}
+
+/* The counter of a tensor's first element. */
+static inline uint32_t mg_random_start(const mg_code_tensor *codes, const mg_code_step *step) {
+    return mg_hashed((uint32_t)*step->random ^ (uint32_t)codes->stream);
+}
+
+/* The counter of the next element. */
+static inline uint32_t mg_random_next(uint32_t counter) {
+    return counter + 0x9E3779B9u;
+}
+
+/* A step as whole codes, at most 2^29 either way. */
+static inline int32_t mg_whole_codes(float step, uint32_t counter) {
+    const float limit = 536870912.0f;
+    int32_t whole;
+    if (!(step < limit && step > -limit)) {
+        return step > 0.0f ? 1 << 29 : step < 0.0f ? -(1 << 29) : 0;
+    }
+    whole = (int32_t)step;
+    whole -= (float)whole > step;
+    return whole + (step - (float)whole > (float)(mg_hashed(counter) >> 8) * 0x1p-24f);
+}
+
+/* A code after its step. */
+static inline int32_t mg_moved_code(const mg_code_tensor *codes, int32_t code, float step, uint32_t counter) {
+    const int64_t moved = (int64_t)code - mg_whole_codes(step, counter);
+    return (int32_t)(moved < codes->low ? codes->low : moved > codes->high ? codes->high : moved);
+}
+
+#endif
