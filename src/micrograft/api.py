@@ -94,7 +94,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
     adapted = prune(fold_batch_norm(adapted, keep={param.name for param in adapted.params} - own))
     adapted = replace(adapted, name=check_name(recipe.name))
     step = differentiate(attach_loss(adapted, recipe.loss))
-    step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate)
+    step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, recipe.seed)
     ordinary = backpropagation_ram(prune(fold_batch_norm(graph)), recipe.optimizer.floats_per_parameter)
     return replace(_planned(adapted, step, recipe.arena), backpropagation_ram=ordinary)
 
@@ -122,7 +122,7 @@ def with_parameters(library: Library, values: Mapping[str, Array]) -> Library:
         given, shape = values[param.source], param.to_user(param.data).shape
         if given.shape != shape:
             raise MicrograftError(f"the adapter's {param.source!r} has shape {given.shape}, not {shape}")
-        return replace(param, data=param.from_user(given.astype(np.float32)))
+        return replace(param, data=param.stored(given))
 
     graph = replace(library.graph, params=tuple(map(placed, library.graph.params)))
     initial = {param.name: param.data for param in graph.params}

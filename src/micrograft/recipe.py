@@ -13,9 +13,10 @@ class Recipe:
     """How a network is adapted.
 
     methods: what is trained. clip: each tensor's gradient by its own norm unless told otherwise, so that updates
-    run at once; None for none. accumulate: samples per update. seed: of new parameters. name: prefix of all C
-    names. arena: bytes that the training step's arena may have or, below 1.0, a share of what it would have; forward
-    values are computed again, as few as possible, where that makes it fit. None for no limit.
+    run at once; None for none. accumulate: samples per update. seed: of new parameters, and of the rounding of
+    trained codes. name: prefix of all C names. arena: bytes that the training step's arena may have or, below 1.0,
+    a share of what it would have; forward values are computed again, as few as possible, where that makes it fit.
+    None for no limit.
     """
 
     methods: tuple[Method, ...]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from micrograft.errors import MicrograftError
 from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
 
 
@@ -76,6 +77,17 @@ class Param:
         axes = self.axes or self.value.shape
         permuted = data.reshape([axes[axis] for axis in self.permutation])
         return np.ascontiguousarray(permuted.transpose(np.argsort(self.permutation)).reshape(self.value.shape))
+
+    def stored(self, given: Array) -> Array:
+        """`given` (as the user's framework holds it; of codes the codes) in our layout and element type.
+
+        Raises MicrograftError where it is of codes and holds anything else.
+        """
+        dtype = self.value.dtype.numpy
+        data = self.from_user(given.astype(dtype))
+        if dtype.kind == "i" and not np.array_equal(self.from_user(given), data):
+            raise MicrograftError(f"{self.source!r} holds codes, which are whole numbers of {dtype.name}")
+        return data
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ class Layout:
         along = [1] * len(shape)
         if self.axis is not None:
             along[self.axis] = -1
-        return scales.reshape(along)
+        spread: Array = scales.reshape(along)
+        return spread
 
     def check(self, scales: TensorType, shape: Shape) -> None:
         """Raise ShapeError unless there is a scale for each channel."""
@@ -70,7 +71,7 @@ class UpdateAttrs(Attrs):
         chance = random_words(int(random), self.stream, codes.shape) >> np.uint32(8)
         up = (limited - whole) > chance.astype(np.float32) * np.float32(2.0**-24)
         result = codes.astype(np.int64) - (whole.astype(np.int64) + up)
-        return np.clip(result, self.low, self.high).astype(codes.dtype)
+        return np.asarray(np.clip(result, self.low, self.high), codes.dtype)
 
 
 def random_words(random: int, stream: int, shape: Shape) -> Array:
@@ -84,7 +85,8 @@ def hashed(words: Array) -> Array:
     """Every bit of each uint32 word spread over all of them (lowbias32)."""
     words = (words ^ (words >> np.uint32(16))) * np.uint32(0x7FEB352D)
     words = (words ^ (words >> np.uint32(15))) * np.uint32(0x846CA68B)
-    return np.asarray(words ^ (words >> np.uint32(16)))
+    spread: Array = words ^ (words >> np.uint32(16))
+    return spread
 
 
 # The random state of an update: a linear congruential generator, moved on once for all tensors.

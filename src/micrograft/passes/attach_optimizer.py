@@ -2,10 +2,15 @@
 
 Because an update is an ordinary node, the scheduler can run it as soon as the gradient exists, and the
 gradient's buffer dies there. Clipping by the global norm is the exception: it reads all gradients first.
+
+Of a parameter of codes (an int8 weight, an int32 bias) the gradient is first made that of the real numbers that the
+codes stand for. Clipping, accumulation, momentum, moments and weight decay are of real numbers, as for any other
+parameter; the update alone knows of codes.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -13,10 +18,12 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from micrograft.errors import MicrograftError
-from micrograft.ir.graph import Attrs, Param, Phase, State, TrainStep
-from micrograft.ir.types import Shape, TensorType, Value
+from micrograft.ir.graph import Attrs, Param, Phase, State, TrainStep, param_of
+from micrograft.ir.types import DType, Quantization, Shape, TensorType, Value
 from micrograft.ops import check
 from micrograft.ops.builder import Builder
+from micrograft.ops.codes_optimizers import CodesAdamAttrs, CodesMomentumAttrs, CodesSgdAttrs
+from micrograft.ops.codes_update import RANGES, Layout, RealGradientAttrs, hashed
 from micrograft.ops.optimizers import (
     AccumulateAttrs,
     AdamAttrs,
@@ -33,13 +40,15 @@ LEARNING_RATE = "learning_rate"
 class SGD:
     """Stochastic gradient descent as `torch.optim.SGD`: w ← w − lr·(g + weight_decay·w), g through momentum.
 
-    With momentum μ > 0 the optimizer holds one float32 per trained parameter: v ← μ·v + g.
+    With momentum μ > 0 the optimizer holds one float32 per trained parameter: v ← μ·v + g. qas: quantization-aware
+    scaling of what is trained as codes (arXiv:2206.15472); without it codes are treated as if they were the weights.
     """
 
     name: ClassVar[str] = "sgd"
     lr: float = 0.01
     momentum: float = 0.0
     weight_decay: float = 0.0
+    qas: bool = True
 
     @property
     def floats_per_parameter(self) -> int:
@@ -49,7 +58,7 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (arXiv:1412.6980) as `torch.optim.Adam`; two float32 of state for each trained parameter."""
+    """Adam (arXiv:1412.6980) as `torch.optim.Adam`; two float32 of state for each trained parameter. qas: see SGD."""
 
     name: ClassVar[str] = "adam"
     lr: float = 0.001
@@ -57,6 +66,7 @@ class Adam:
     beta2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.0
+    qas: bool = True
 
     @property
     def decoupled(self) -> bool:
@@ -97,16 +107,18 @@ class Clip:
     scope: Literal["tensor", "global"] = "tensor"
 
 
-def attach_optimizer(step: TrainStep, optimizer: Optimizer, clip: Clip | None = None, accumulate: int = 1) -> TrainStep:
+def attach_optimizer(
+    step: TrainStep, optimizer: Optimizer, clip: Clip | None = None, accumulate: int = 1, seed: int = 0
+) -> TrainStep:
     """Append update nodes for every gradient of `step`.
 
     accumulate: gradients are averaged over so many samples before each update; that costs one float32 of state
-    for each trained parameter. Raises MicrograftError on a setting out of range.
+    for each trained parameter. seed: of the rounding of codes. Raises MicrograftError on a setting out of range.
     """
     _check_settings(optimizer, clip, accumulate)
-    attach = _Attach(step)
+    attach = _Attach(step, seed, optimizer.qas)
     rate = attach.state(LEARNING_RATE, (), optimizer.lr)
-    gradients = dict(step.gradients)
+    gradients = {param.name: attach.real_gradient(param, step.gradients[param.name]) for param in step.graph.trainable}
     if accumulate > 1:
         gradients = {name: attach.accumulated(name, gradient, accumulate) for name, gradient in gradients.items()}
     scales = attach.clip(gradients, clip)
@@ -118,7 +130,8 @@ def attach_optimizer(step: TrainStep, optimizer: Optimizer, clip: Clip | None = 
     if accumulate > 1:
         for param in step.graph.trainable:
             attach.node("clear", (gradients[param.name],), origin=param.source)
-    graph = replace(step.graph, nodes=(*step.graph.nodes, *attach.builder.nodes))
+    params = (*step.graph.params, *attach.scales.values())
+    graph = replace(step.graph, params=params, nodes=(*step.graph.nodes, *attach.builder.nodes))
     check(graph, "attach_optimizer", [state.value for state in attach.states])
     return replace(step, graph=graph, states=tuple(attach.states), accumulate=accumulate)
 
@@ -133,15 +146,21 @@ def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) ->
 
 
 class _Attach:
-    """Collects the update nodes and the states that they need."""
+    """Collects the update nodes, the states that they need, and the scales of codes."""
 
-    def __init__(self, step: TrainStep) -> None:
+    def __init__(self, step: TrainStep, seed: int, qas: bool) -> None:
         self.builder = Builder(value.name for value in step.graph.values)
         self.states: list[State] = []
+        self.scales: dict[tuple[float, ...], Param] = {}
+        self._seed = seed
+        self._qas = qas
+        self._random: Value | None = None
 
-    def state(self, name: str, shape: Shape, initial: float = 0.0, owner: str = "") -> Value:
-        value = Value(self.builder.unique(name), TensorType(shape))
-        self.states.append(State(value, np.full(shape, initial, np.float32), owner))
+    def state(
+        self, name: str, shape: Shape, initial: float = 0.0, owner: str = "", dtype: DType = DType.FLOAT32
+    ) -> Value:
+        value = Value(self.builder.unique(name), TensorType(shape, dtype))
+        self.states.append(State(value, np.full(shape, initial, dtype.numpy), owner))
         return value
 
     def node(
@@ -156,6 +175,33 @@ class _Attach:
     ) -> Value:
         names = [f"{inputs[0].name}_{op}"] * outputs
         return self.builder.add_all(op, inputs, attrs, origin=origin, names=names, phase=phase)[0]
+
+    def real_gradient(self, param: Param, gradient: Value) -> Value:
+        """The gradient of the real numbers that a parameter holds or, as codes, stands for."""
+        if param.value.type.quant is None or not self._qas:
+            return gradient
+        layout, scales = self._scales_of(param)
+        attrs = RealGradientAttrs(layout)
+        return self.node("real_gradient", (gradient, scales), attrs, origin=param.source, phase=Phase.BACKWARD)
+
+    def _scales_of(self, param: Param) -> tuple[Layout, Value]:
+        """Where the scales of a parameter of codes apply, and a table of them; without scaling, ones."""
+        quant = param.value.type.quant if self._qas else Quantization((1.0,), (0,))
+        assert quant is not None, "codes have a meaning"
+        known = self.scales.get(quant.scales)
+        if known is None:
+            name = self.builder.unique(f"{param.name}_scales")
+            known = param_of(name, np.asarray(quant.scales, np.float32), learnable=False)
+            self.scales[quant.scales] = known
+        return Layout(quant.axis), known.value
+
+    def _random_state(self) -> Value:
+        """The random state of this update, moved on once for all tensors."""
+        if self._random is None:
+            start = hashed(np.array([self._seed & 0xFFFFFFFF], np.uint32)).astype(np.int32)
+            state = self.state("random", (), int(start[0]), dtype=DType.INT32)
+            self._random = self.node("next_random", (state,), origin="random")
+        return self._random
 
     def accumulated(self, name: str, gradient: Value, count: int) -> Value:
         """The mean gradient over `count` samples; the node that adds to it runs at every sample."""
@@ -190,6 +236,9 @@ class _Attach:
     ) -> None:
         """The node that moves one parameter."""
         weight = param.value
+        if weight.type.quant is not None:
+            self._update_codes(param, optimizer, gradient, rate, scale)
+            return
         if isinstance(optimizer, Adam):
             moments = self.state(f"{param.name}_moments", (2, *weight.shape), owner=param.name)
             adam = AdamAttrs(
@@ -204,3 +253,27 @@ class _Attach:
         else:
             plain = SgdAttrs(optimizer.weight_decay)
             self.node("sgd", (weight, gradient, rate, *scale), plain, origin=param.source)
+
+    def _update_codes(
+        self, param: Param, optimizer: Optimizer, gradient: Value, rate: Value, scale: tuple[Value, ...]
+    ) -> None:
+        """The node that moves one parameter of codes."""
+        codes = param.value
+        layout, scales = self._scales_of(param)
+        low, high = RANGES[codes.dtype]
+        low, high = min(low, int(param.data.min())), max(high, int(param.data.max()))
+        base = (layout, low, high, zlib.crc32(param.source.encode()) >> 1)
+        inputs = (codes, gradient, rate, scales, self._random_state())
+        if isinstance(optimizer, Adam):
+            moments = self.state(f"{param.name}_moments", (2, *codes.shape), owner=param.name)
+            adam = CodesAdamAttrs(
+                *base, optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.weight_decay, optimizer.decoupled
+            )
+            self.node("codes_adam", (*inputs, moments, *scale), adam, origin=param.source, outputs=2)
+        elif optimizer.momentum:
+            velocity = self.state(f"{param.name}_momentum", codes.shape, owner=param.name)
+            momentum = CodesMomentumAttrs(*base, optimizer.momentum, optimizer.weight_decay)
+            self.node("codes_sgd_momentum", (*inputs, velocity, *scale), momentum, origin=param.source, outputs=2)
+        else:
+            plain = CodesSgdAttrs(*base, optimizer.weight_decay)
+            self.node("codes_sgd", (*inputs, *scale), plain, origin=param.source)

@@ -73,12 +73,11 @@ def apply_methods(graph: Graph, methods: Sequence[Method], start: Start) -> Grap
 
 
 def mark(graph: Graph, wanted: Callable[[Param], bool], why_none: str) -> Graph:
-    """Mark the learnable parameters that `wanted` picks, int8 ones aside, which stay frozen.
+    """Mark the learnable parameters that `wanted` picks: real numbers, int8 weights and int32 biases.
 
     Raises MicrograftError(why_none) where it picks none.
     """
-    floats = (param for param in graph.params if param.learnable and param.value.dtype is DType.FLOAT32)
-    chosen = {param.name for param in floats if wanted(param)}
+    chosen = {param.name for param in graph.params if param.learnable and wanted(param)}
     if not chosen:
         raise MicrograftError(why_none)
     params = [replace(param, trainable=True) if param.name in chosen else param for param in graph.params]

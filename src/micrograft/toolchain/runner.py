@@ -69,7 +69,7 @@ class Runner:
         for param in self._trainable():
             slot = next(slot for slot in self.library.memory.parameters if slot.value.name == param.name)
             raw = self.device.read(self._memory + slot.offset, slot.size)
-            found[param.source] = param.to_user(np.frombuffer(raw, np.float32).reshape(slot.value.shape))
+            found[param.source] = param.to_user(np.frombuffer(raw, slot.value.dtype.numpy).reshape(slot.value.shape))
         return found
 
     def set_parameters(self, values: dict[str, Array]) -> None:
@@ -82,8 +82,7 @@ class Runner:
             if values[param.source].shape != expected:
                 found = values[param.source].shape
                 raise MicrograftError(f"the adapter's {param.source!r} has shape {found}, not {expected}")
-            data = param.from_user(values[param.source].astype(np.float32))
-            self.device.write(self._memory + slot.offset, data.tobytes())
+            self.device.write(self._memory + slot.offset, param.stored(values[param.source]).tobytes())
 
     def state(self) -> bytes:
         """Trained parameters and optimizer state, byte for byte."""
@@ -136,7 +135,7 @@ def count_instructions(emulator: Emulator, work: Callable[[], object]) -> int:
 def measure_ram(runner: Runner, emulator: Emulator, x: Array, target: Array) -> Ram:
     """What the library's functions reach in RAM, found by watching every access. Leaves the network as it was.
 
-    state, optimizer, arena: from the start of each region to the highest byte touched. stack: to the deepest
+    state, optimizer, arena: from the start of each region to the highest word touched. stack: to the deepest
     address touched. runtime: what the linker placed beside the block.
     """
     library = runner.library
@@ -152,6 +151,6 @@ def measure_ram(runner: Runner, emulator: Emulator, x: Array, target: Array) -> 
     emulator.write(block, before[0])
     emulator.write(emulator.symbols["model"].address, before[1])
     pairs = zip(probe.touched, regions, strict=True)
-    state, optimizer, arena = (len(range(region.start, reached.stop)) for reached, region in pairs)
+    state, optimizer, arena = (_words(len(range(region.start, reached.stop))) for reached, region in pairs)
     linked = emulator.firmware.bss + emulator.firmware.data
     return Ram(arena, state, optimizer, probe.stack_bytes, linked - library.memory.total)
