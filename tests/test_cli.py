@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 
 import micrograft
+from micrograft.adapter import read_adapter
 from micrograft.boards import boards
 from micrograft.cli import main
 from micrograft.peft import methods
@@ -39,7 +40,9 @@ def run(folder: Path, command: str, *words: str, status: int = 0) -> Result:
     """`micrograft COMMAND net.onnx WORDS` in a folder: names of files there are made into paths."""
     known = {path.name for path in folder.iterdir()} | {"adapter"}
     paths = [str(folder / word) if word in known or word.endswith((".npz", "/")) else word for word in words]
-    model = [str(folder / "net.onnx")] if command in ("inspect", "plan", "train", "predict", "build") else []
+    model = (
+        [str(folder / "net.onnx")] if command in ("inspect", "plan", "train", "predict", "build", "quantize") else []
+    )
     result = CliRunner().invoke(main, [command, *model, *paths])
     assert result.exit_code == status, result.output
     return result
@@ -53,7 +56,7 @@ def run_json(folder: Path, command: str, *words: str, status: int = 0) -> dict[s
 
 def test_the_commands_are_those_of_the_manual() -> None:
     """No more and no fewer, each with help."""
-    names = ["boards", "build", "demo", "inspect", "methods", "plan", "predict", "train"]
+    names = ["boards", "build", "demo", "inspect", "methods", "plan", "predict", "quantize", "train"]
     assert sorted(main.commands) == names
     for name in names:
         assert "Usage:" in CliRunner().invoke(main, [name, "--help"]).stdout
@@ -217,3 +220,40 @@ def test_options_that_an_adapter_answers_are_refused_beside_it(place: Path, tmp_
     out = str(tmp_path / "out")
     result = run(place, "build", "--adapter", "adapter", "--method", "head", "--out", out, status=1)
     assert "--method and --adapter exclude each other" in result.stderr
+
+
+INT8 = ("--precision", "int8", "--calibration", "data.npz")
+
+
+def test_quantize_tells_noise_bytes_and_accuracy(place: Path, tmp_path: Path) -> None:
+    """Each layer by its own name; the library that it writes predicts in int8 without a training step."""
+    found = run_json(place, "quantize", "--calibration", "data.npz", "--data", "data.npz", "--observer", "mse")
+    assert [layer["layer"] for layer in found["layers"]] == ["x", "conv", "pool", "flatten", "head"]
+    assert all(layer["alone"] > 20 for layer in found["layers"])
+    assert found["weights_int8"] < found["weights_float32"] and 0 <= found["accuracy_int8"] <= 1
+    table = run(place, "quantize", "--calibration", "data.npz", "--out", f"{tmp_path}/int8/").stdout
+    assert "hurts most" in table and "dB" in table
+    assert "train_step" not in (tmp_path / "int8" / "model.h").read_text()
+
+
+def test_an_int8_adapter_is_put_back(place: Path, tmp_path: Path) -> None:
+    """train --precision int8, then predict: the record brings the same int8 network back, and the answers are those
+    that the training judged."""
+    out = f"{tmp_path}/adapter/"
+    found = run_json(place, "train", "--data", "data.npz", "--method", "head", "--out", out, *INT8)
+    assert found["recipe"]["ranges"]
+    run(place, "predict", "--adapter", out, "--data", "data.npz", "--out", f"{tmp_path}/answers.npz")
+    given = data()
+    network = read_adapter(Path(out)).origin.load(place / "net.onnx")
+    model = micrograft.PeftModel.from_pretrained(network, out)
+    with np.load(tmp_path / "answers.npz") as answers:
+        np.testing.assert_array_equal(answers["y"], model.predict(given["x"]))
+    assert np.mean(model.predict(given["x_test"]).argmax(axis=-1) == given["y_test"]) == found["accuracy_after"]
+
+
+def test_precision_costs_less(place: Path) -> None:
+    """The same training needs less RAM in int8; float32 by name changes nothing."""
+    plain, same, int8 = (
+        run_json(place, "plan", *HOW, *words)["ram"]["total"] for words in ((), ("--precision", "float32"), INT8)
+    )
+    assert plain == same > int8

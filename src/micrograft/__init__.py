@@ -22,6 +22,7 @@ from micrograft.api import (
     load,
     plan,
     predict,
+    quantize,
     train,
     with_parameters,
 )
@@ -38,6 +39,7 @@ from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
 from micrograft.peft.scheme import LayerScheme, Scheme
 from micrograft.peft.sparse import Sparse
+from micrograft.quantization.observers import MSE, MinMax, Percentile
 from micrograft.report.record import Bill, TrainRecord
 from micrograft.samples import Samples
 
@@ -45,6 +47,7 @@ __version__ = version("micrograft")
 
 __all__ = [
     "IA3",
+    "MSE",
     "SGD",
     "Adam",
     "AdamW",
@@ -58,7 +61,9 @@ __all__ = [
     "LoRA",
     "Method",
     "MicrograftError",
+    "MinMax",
     "PeftModel",
+    "Percentile",
     "Recipe",
     "Samples",
     "Scheme",
@@ -76,6 +81,7 @@ __all__ = [
     "load_peft",
     "plan",
     "predict",
+    "quantize",
     "save_peft",
     "train",
     "with_parameters",

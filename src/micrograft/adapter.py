@@ -22,6 +22,8 @@ from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.peft.sparse import chosen_channels
+from micrograft.precision import quantize_as
+from micrograft.quantization.observers import Ranges
 from micrograft.spec import clip_text, methods_text, optimizer_text, parse_clip, parse_methods, parse_optimizer
 
 TENSORS = "adapter.safetensors"
@@ -31,15 +33,20 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Origin:
-    """What `api.load` was told beside the model file: an adapter is for the network that came of it."""
+    """What `api.load` was told beside the model file: an adapter is for the network that came of it.
+
+    ranges: of the activations, where the network was then quantized.
+    """
 
     classes: int | None = None
     seed: int = 0
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    ranges: Ranges | None = None
 
     def load(self, model: Path | str) -> Graph:
         """The network. Raises MicrograftError."""
-        return load(model, shapes=self.shapes or None, classes=self.classes, seed=self.seed)
+        graph = load(model, shapes=self.shapes or None, classes=self.classes, seed=self.seed)
+        return quantize_as(graph, self.ranges) if self.ranges is not None else graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +100,7 @@ def recipe_json(recipe: Recipe, origin: Origin) -> dict[str, Any]:
         "classes": origin.classes,
         "classes_seed": origin.seed,
         "shapes": {name: list(shape) for name, shape in origin.shapes.items()},
+        "ranges": None if origin.ranges is None else {name: list(ends) for name, ends in origin.ranges.items()},
     }
 
 
@@ -128,8 +136,10 @@ def read_adapter(folder: Path) -> Adapter:
             arena=words.get("arena"),
         )
         shapes = {name: tuple(shape) for name, shape in words["shapes"].items()}
-        origin, digest = Origin(words["classes"], words["classes_seed"], shapes), str(record["digest"])
-    except (KeyError, TypeError, AttributeError) as error:
+        ranges = words.get("ranges")
+        ranges = None if ranges is None else {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
+        origin, digest = Origin(words["classes"], words["classes_seed"], shapes, ranges), str(record["digest"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MicrograftError(f"{RECORD} is not complete: {error} is missing or wrong", where=where) from error
     return Adapter(recipe, origin, _read_tensors(folder / TENSORS), digest, where)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from micrograft import precision
 from micrograft.boards import Board, find_board
 from micrograft.codegen.artifact import Artifact, Library
 from micrograft.codegen.emit import check_name, emit
@@ -41,6 +42,7 @@ from micrograft.planning.backpropagation import backpropagation_ram
 from micrograft.planning.memory import Ram, lay_out
 from micrograft.planning.plan import Plan
 from micrograft.planning.planner import fit_plan, make_plan
+from micrograft.quantization.observers import Observer
 from micrograft.recipe import Recipe as Recipe
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
 from micrograft.samples import Samples, check_inputs, check_targets
@@ -79,6 +81,15 @@ def load(
     graph = import_model(model, example=example, shapes=shapes)
     graph = fuse_quantization(eliminate_transposes(canonicalize(graph)))
     return replace_head(float_head(graph), classes, seed) if classes is not None else graph
+
+
+def quantize(graph: Graph, samples: Array, *, observer: Observer | None = None) -> Graph:
+    """The network in int8, calibrated with samples: (n, *input shape) in its own layout.
+
+    observer: MinMax() unless told otherwise, Percentile() or MSE(). `precision.quantize` tells the noise too. Raises
+    MicrograftError where the network cannot be quantized or the samples do not fit it.
+    """
+    return precision.quantize(graph, samples, observer=observer).graph
 
 
 def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library:

@@ -6,7 +6,8 @@ A wrong input ends in one sentence on standard error and exit status 1; `plan` e
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,13 +19,16 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from micrograft import api
+from micrograft import api, precision
 from micrograft.adapter import Origin, read_adapter
 from micrograft.boards import boards as known_boards
 from micrograft.boards import find_board
+from micrograft.comparison import compare
 from micrograft.demo.run import run_demo
 from micrograft.errors import MicrograftError
-from micrograft.files import check_folder, writing_file
+from micrograft.files import check_folder, writing_file, writing_folder
+from micrograft.ir.graph import Graph
+from micrograft.ir.types import Array, DType
 from micrograft.model import DEFAULT_BOARD, PeftModel, get_peft_model
 from micrograft.passes.differentiate import LOSSES
 from micrograft.peft import methods as known_methods
@@ -34,7 +38,17 @@ from micrograft.report.layers import network_json
 from micrograft.report.progress import showing_progress
 from micrograft.report.timeline import explanation_text
 from micrograft.samples import check_inputs, read_data
-from micrograft.spec import optimizers, parse_arena, parse_clip, parse_methods, parse_optimizer, parse_shapes, settings
+from micrograft.spec import (
+    observers,
+    optimizers,
+    parse_arena,
+    parse_clip,
+    parse_methods,
+    parse_observer,
+    parse_optimizer,
+    parse_shapes,
+    settings,
+)
 
 DOES_NOT_FIT = 3
 """Exit status of `plan`."""
@@ -89,6 +103,18 @@ _CLASSES = click.option("--classes", type=click.IntRange(min=2), help="Give the 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 _ON = click.option("--on", type=click.Choice(["host", "emulator"]), help="Where to run.")
 _BOARD = click.option("--board", metavar="BOARD", help="A name that `micrograft boards` lists.")
+_PRECISION = click.option(
+    "--precision", type=click.Choice(["float32", "int8"]), help="int8 quantizes MODEL first; by default as it comes."
+)
+_CALIBRATION = click.option(
+    "--calibration",
+    type=_PATH,
+    metavar="C.npz",
+    help="Samples x: int8's ranges, the scale of new parameters.",
+)
+_OBSERVER = click.option(
+    "--observer", default="minmax", show_default=True, help="Of int8's ranges: minmax, percentile:percent=99.9, or mse."
+)
 _HOW = _options(
     click.option("--method", default="lora", show_default=True, help="What is trained, as `micrograft methods` lists."),
     click.option("--optimizer", default="sgd", show_default=True, help="Such as sgd:lr=0.01,momentum=0.9."),
@@ -101,7 +127,9 @@ _HOW = _options(
     ),
     click.option("--seed", default=0, show_default=True, help="Of new parameters."),
     click.option("--name", default="model", show_default=True, help="Prefix of all names in the C library."),
-    click.option("--calibration", type=_PATH, metavar="C.npz", help="Samples x that tell the scale of new parameters."),
+    _PRECISION,
+    _CALIBRATION,
+    _OBSERVER,
     _CLASSES,
     _SHAPE,
 )
@@ -205,34 +233,78 @@ def train(
 @main.command()
 @_options(
     _MODEL,
+    click.option("--calibration", type=_PATH, required=True, metavar="C.npz", help="Real samples x."),
+    click.option("--data", type=_PATH, metavar="D.npz", help="x and y: how accurate both networks are."),
+    _OBSERVER,
+    _CLASSES,
+    _SHAPE,
+    click.option("--out", type=_PATH, metavar="DIR", help="Write the C library that predicts in int8."),
+    _JSON,
+)
+def quantize(
+    model: Path,
+    calibration: Path,
+    data: Path | None,
+    observer: str,
+    classes: int | None,
+    shapes: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Tell what MODEL loses in int8, layer by layer, and how accurate it stays."""
+    rule = parse_observer(observer)
+    judge = read_data(data).judged if data is not None else None
+    if out is not None:
+        check_folder(out)
+    graph = Origin(classes, 0, parse_shapes(shapes)).load(model)
+    samples = read_data(calibration, targets=False).train.x
+    with showing_progress("calibrating") as progress:
+        quantized = precision.quantize(graph, samples, observer=rule, progress=_steps(progress, "calibrating"))
+        record = compare(graph, quantized, judge, progress)
+        if out is not None:
+            with writing_folder(out, "library") as new:
+                api.build(api.freeze(quantized.graph), new)
+    _print_json(record.to_json()) if as_json else _print(text.quantization_text(record))
+    if out is not None and not as_json:
+        _print(f"Written to {out}.")
+
+
+@main.command()
+@_options(
+    _MODEL,
     click.option("--adapter", type=_PATH, metavar="DIR", help="What `micrograft train --out` wrote."),
     click.option("--data", type=_PATH, required=True, metavar="D.npz", help="With x."),
     click.option("--out", type=_PATH, required=True, metavar="P.npz", help="Gets y, the network's outputs."),
     _BOARD,
     _ON,
+    _PRECISION,
+    _CALIBRATION,
+    _OBSERVER,
     _CLASSES,
     _SHAPE,
 )
+@click.pass_context
 def predict(
+    context: click.Context,
+    /,
     model: Path,
     adapter: Path | None,
     data: Path,
     out: Path,
     board: str | None,
     on: str | None,
-    classes: int | None,
-    shapes: tuple[str, ...],
+    **words: Any,
 ) -> None:
     """Write what MODEL, with its adapter where one is given, answers to each sample."""
     place = find_board(board or DEFAULT_BOARD) if board is not None or on == "emulator" else None
     samples = read_data(data, targets=False).train
-    origin = Origin(classes, 0, parse_shapes(shapes))
     if adapter is not None:
+        _refuse_given(context, [word for word in words if word not in ("classes", "shapes")])
         saved = read_adapter(adapter)
         network = saved.origin.load(model)
         library = saved.graft(network)
     else:
-        network = origin.load(model)
+        network, _, _ = _network(model, {**words, "seed": 0})
         library = api.freeze(network)
     x = check_inputs(samples.x, network.inputs[0])
     with showing_progress("building") as progress, api.running(library, place if on != "host" else None) as runner:
@@ -290,7 +362,11 @@ def methods() -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    kinds = {"Methods (join them with +)": known_methods(), "Optimizers": optimizers()}
+    kinds = {
+        "Methods (join them with +)": known_methods(),
+        "Optimizers": optimizers(),
+        "Observers of int8's ranges": observers(),
+    }
     for title, known in kinds.items():
         table.add_row(f"[bold]{title}", "")
         for name, kind in known.items():
@@ -317,11 +393,9 @@ def _adapted(model: Path, words: dict[str, Any]) -> PeftModel:
         parse_optimizer(words["optimizer"]),
         parse_clip(words["clip"]),
     )
-    origin = Origin(words["classes"], words["seed"], parse_shapes(words["shapes"]))
-    calibration = words["calibration"]
-    samples = read_data(calibration, targets=False).train.x if calibration is not None else None
+    network, origin, samples = _network(model, words)
     return get_peft_model(
-        origin.load(model),
+        network,
         methods,
         samples,
         optimizer=optimizer,
@@ -335,7 +409,34 @@ def _adapted(model: Path, words: dict[str, Any]) -> PeftModel:
     )
 
 
-def _refuse_given(context: click.Context, words: dict[str, Any]) -> None:
+def _network(model: Path, words: dict[str, Any]) -> tuple[Graph, Origin, Array | None]:
+    """The network in the precision that the words ask for, how to have it again, and the calibration samples."""
+    kind, observer = words["precision"], parse_observer(words["observer"])
+    if kind == "int8" and words["calibration"] is None:
+        fix = "pass some with --calibration C.npz"
+        raise MicrograftError("int8 takes its ranges from samples, and none are given", fix=fix)
+    origin = Origin(words["classes"], words["seed"], parse_shapes(words["shapes"]))
+    calibration = words["calibration"]
+    samples = read_data(calibration, targets=False).train.x if calibration is not None else None
+    network = origin.load(model)
+    if kind == "int8" and samples is not None:
+        with showing_progress("calibrating") as progress:
+            steps = _steps(progress, "calibrating")
+            quantized = precision.quantize(network, samples, observer=observer, progress=steps)
+        return quantized.graph, replace(origin, ranges=quantized.ranges), samples
+    if kind == "float32" and any(value.dtype is DType.INT8 for value in network.values):
+        fix = "leave --precision out, or give the float32 model"
+        raise MicrograftError(
+            "the network is int8 already, and its float32 weights are lost", where=str(model), fix=fix
+        )
+    return network, origin, samples
+
+
+def _steps(progress: api.Progress, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(what, done, total, None)
+
+
+def _refuse_given(context: click.Context, words: Iterable[str]) -> None:
     """An adapter says itself how it adapts. Raises MicrograftError where a person says it too."""
     for word in words:
         if context.get_parameter_source(word) is ParameterSource.COMMANDLINE:

@@ -35,6 +35,11 @@ class DataFile:
     train: Samples
     test: Samples | None
 
+    @property
+    def judged(self) -> Samples:
+        """The samples to judge by."""
+        return self.test or self.train
+
 
 def read_data(path: Path, *, targets: bool = True) -> DataFile:
     """Read `x`, `y` and, where they are, `x_test`, `y_test`. Raises MicrograftError on anything else."""

@@ -19,6 +19,7 @@ from micrograft.passes.attach_optimizer import OPTIMIZERS, Clip, Optimizer
 from micrograft.peft import methods
 from micrograft.peft.method import Method
 from micrograft.peft.scheme import Scheme
+from micrograft.quantization.observers import OBSERVERS, Observer
 
 Config = TypeVar("Config")
 Setting = int | float | str | bool | Scheme | None
@@ -44,6 +45,15 @@ def parse_optimizer(text: str) -> Optimizer:
     SGD(lr=0.1, momentum=0.0, weight_decay=0.0, qas=True)
     """
     return _parse(text, optimizers(), "optimizer")
+
+
+def parse_observer(text: str) -> Observer:
+    """An observer's name and its settings. Raises MicrograftError naming what there is.
+
+    >>> parse_observer("percentile:percent=99.9")
+    Percentile(percent=99.9)
+    """
+    return _parse(text, observers(), "observer")
 
 
 def parse_clip(text: str) -> Clip | None:
@@ -131,6 +141,11 @@ def optimizers() -> Mapping[str, type[Optimizer]]:
     return {kind.name: kind for kind in OPTIMIZERS}
 
 
+def observers() -> Mapping[str, type[Observer]]:
+    """The name that a person writes, to the observer."""
+    return {kind.name: kind for kind in OBSERVERS}
+
+
 def settings(kind: type) -> dict[str, tuple[str, str]]:
     """Each setting of a method or optimizer to what it takes and what it is by default, in words.
 
@@ -193,7 +208,7 @@ def _kind_text(hint: Any) -> str:
     return " or ".join("none" if kind is type(None) else _KINDS[kind] for kind in _options(hint))
 
 
-def _text(config: Method | Optimizer, complete: bool) -> str:
+def _text(config: Method | Optimizer | Observer, complete: bool) -> str:
     pieces = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

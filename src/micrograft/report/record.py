@@ -11,6 +11,7 @@ from typing import Any
 
 from micrograft.planning.memory import Ram
 from micrograft.planning.plan import Recomputation
+from micrograft.quantization.noise import LayerNoise
 
 
 @dataclass(frozen=True)
@@ -118,3 +119,24 @@ class TrainRecord:
             "plan": self.bill.to_json() if self.bill else None,
         }
         return dict(found)
+
+
+@dataclass(frozen=True)
+class QuantizationRecord:
+    """What a network loses in int8. layers: in order. weights: bytes of parameters and tables, as planned.
+
+    accuracy: measured shares of 1 on labelled samples, None without. same_class: share of samples to which both
+    networks answer the same class.
+    """
+
+    layers: tuple[LayerNoise, ...]
+    samples: int
+    weights_float32: int
+    weights_int8: int
+    judged: int = 0
+    accuracy_float32: float | None = None
+    accuracy_int8: float | None = None
+    same_class: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -20,7 +20,7 @@ from micrograft.ir.graph import Graph
 from micrograft.planning.memory import Ram
 from micrograft.planning.plan import Recomputation
 from micrograft.report.layers import layers
-from micrograft.report.record import Bill, TrainRecord
+from micrograft.report.record import Bill, QuantizationRecord, TrainRecord
 
 WIDTH = 110
 
@@ -102,6 +102,34 @@ def comparison_text(rows: Sequence[TrainRecord | Bill]) -> RenderableType:
             cells += [percent(row.accuracy_after), number(row.instructions_per_step)]
         table.add_row(*cells)
     return table
+
+
+def quantization_text(record: QuantizationRecord) -> RenderableType:
+    """One line for each activation that became codes, the loss of accuracy, and the bytes."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("layer")
+    table.add_column("operator", style="dim")
+    for heading in ("from", "to", "alone", "together"):
+        table.add_column(heading, justify="right")
+    for layer in record.layers:
+        together = "" if layer.together is None else f"{layer.together:.1f} dB"
+        reach = f"{layer.low:.4g}", f"{layer.high:.4g}"
+        table.add_row(escape(layer.layer), layer.op, *reach, f"{layer.alone:.1f} dB", together)
+    worst = min(record.layers, key=lambda layer: layer.alone)
+    lines = [
+        f"Signal to noise over {record.samples} samples: of a layer alone, and of all layers up to it. "
+        f"{worst.layer} hurts most.",
+        f"Weights and tables: {number(record.weights_float32)} bytes in float32, "
+        f"{number(record.weights_int8)} in int8.",
+    ]
+    if record.accuracy_int8 is not None and record.accuracy_float32 is not None:
+        drop = 100 * (record.accuracy_float32 - record.accuracy_int8)
+        lines.append(
+            f"Accuracy on {record.judged} samples: {percent(record.accuracy_float32)} in float32, "
+            f"{percent(record.accuracy_int8)} in int8, {drop:.1f} points lost; the same class in "
+            f"{percent(record.same_class)}."
+        )
+    return Group(table, *map(Text, lines))
 
 
 def train_text(record: TrainRecord) -> RenderableType:

@@ -1,0 +1,103 @@
+"""A float network in int8: calibrate, draw, fuse; and what that costs layer by layer.
+
+What came of it depends on the network and the ranges of its activations alone, so that an adapter's record can bring
+the same int8 network back from the model file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from micrograft.errors import MicrograftError
+from micrograft.ir.graph import Graph
+from micrograft.ir.types import Array, DType
+from micrograft.passes.fold_batch_norm import fold_batch_norm
+from micrograft.passes.fuse_quantization import fuse_quantization
+from micrograft.passes.prune import prune
+from micrograft.quantization.calibrate import Progress, calibrate
+from micrograft.quantization.noise import LayerNoise, layer_noise
+from micrograft.quantization.observers import MinMax, Observer, Ranges
+from micrograft.quantization.quantize import quantize as draw
+from micrograft.quantization.quantize import scheme
+from micrograft.reference import Inputs
+from micrograft.samples import check_inputs
+
+CALIBRATION_SAMPLES = 128
+"""How many samples the ranges are taken from, evenly spread over those given."""
+
+NOISE_SAMPLES = 16
+"""How many the noise of each layer is measured on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """graph: the int8 network. floats: the float one with its batch norms folded. drawn: real numbers between codes.
+
+    ranges: of the activations. samples: the calibration samples, as `reference.run` takes them.
+    """
+
+    graph: Graph
+    floats: Graph
+    drawn: Graph
+    ranges: Ranges
+    samples: Sequence[Inputs] = ()
+
+    def noise(self) -> list[LayerNoise]:
+        """Signal-to-noise ratios layer by layer, over a few of the calibration samples."""
+        few = spread(len(self.samples), NOISE_SAMPLES)
+        return layer_noise(self.floats, self.drawn, self.graph, [self.samples[index] for index in few])
+
+
+def quantize(
+    graph: Graph, samples: Array, *, observer: Observer | None = None, progress: Progress | None = None
+) -> Quantized:
+    """Post-training quantization: int8 weights per channel and activations per tensor, int32 biases.
+
+    samples: (n, *input shape) in the network's own layout, real ones; their activations give the ranges, by min-max
+    unless `observer` says otherwise. Raises MicrograftError where the network is int8 already, has no layer that could
+    be, or the samples do not fit it.
+    """
+    floats = _floats(graph)
+    x = check_inputs(samples, floats.inputs[0], "calibration samples")
+    port = floats.inputs[0]
+    chosen = [[port.from_user(x[index])] for index in spread(len(x), CALIBRATION_SAMPLES)]
+    ranges = calibrate(floats, chosen, scheme(floats).measured, observer or MinMax(), progress)
+    return replace(_coded(floats, ranges), samples=chosen)
+
+
+def quantize_as(graph: Graph, ranges: Ranges) -> Graph:
+    """The int8 network of ranges that are known. Raises MicrograftError where they are another network's."""
+    floats = _floats(graph)
+    missing = [name for name in scheme(floats).measured if name not in ranges]
+    if missing:
+        raise MicrograftError(f"the ranges are another network's: {missing[0]} has none", where=graph.name)
+    return _coded(floats, ranges).graph
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Up to `wanted` indices, evenly over `count`.
+
+    >>> spread(10, 3), spread(2, 5)
+    ([0, 4, 9], [0, 1])
+    """
+    return sorted({int(index) for index in np.linspace(0, count - 1, min(count, wanted))})
+
+
+def _floats(graph: Graph) -> Graph:
+    """The network as it is quantized. Raises MicrograftError where it cannot be."""
+    if any(value.dtype is DType.INT8 for value in graph.values):
+        raise MicrograftError("the network is int8 already", where=graph.name, fix="take it as it is")
+    if len(graph.inputs) != 1:
+        raise MicrograftError(f"a network of {len(graph.inputs)} inputs cannot be calibrated", where=graph.name)
+    floats = prune(fold_batch_norm(graph))
+    if not scheme(floats).order:
+        raise MicrograftError("the network has no layer with an int8 operator", where=graph.name)
+    return floats
+
+
+def _coded(floats: Graph, ranges: Ranges) -> Quantized:
+    drawn = draw(floats, ranges)
+    return Quantized(fuse_quantization(drawn), floats, drawn, ranges)
