@@ -97,6 +97,7 @@ def recipe_json(recipe: Recipe, origin: Origin) -> dict[str, Any]:
         "seed": recipe.seed,
         "name": recipe.name,
         "arena": recipe.arena,
+        "gradients": recipe.gradients,
         "classes": origin.classes,
         "classes_seed": origin.seed,
         "shapes": {name: list(shape) for name, shape in origin.shapes.items()},
@@ -134,6 +135,7 @@ def read_adapter(folder: Path) -> Adapter:
             seed=words["seed"],
             name=words["name"],
             arena=words.get("arena"),
+            gradients=words.get("gradients", "float32"),
         )
         shapes = {name: tuple(shape) for name, shape in words["shapes"].items()}
         ranges = words.get("ranges")

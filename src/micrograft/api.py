@@ -36,6 +36,7 @@ from micrograft.passes.float_head import float_head
 from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.prune import prune
+from micrograft.passes.quantize_gradients import quantize_gradients
 from micrograft.passes.replace_head import replace_head
 from micrograft.peft.method import Start, apply_methods
 from micrograft.planning.backpropagation import backpropagation_ram
@@ -105,6 +106,8 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
     adapted = prune(fold_batch_norm(adapted, keep={param.name for param in adapted.params} - own))
     adapted = replace(adapted, name=check_name(recipe.name))
     step = differentiate(attach_loss(adapted, recipe.loss))
+    if recipe.gradients != "float32":
+        step = quantize_gradients(step, DType(recipe.gradients))
     step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, recipe.seed)
     ordinary = backpropagation_ram(prune(fold_batch_norm(graph)), recipe.optimizer.floats_per_parameter)
     return replace(_planned(adapted, step, recipe.arena), backpropagation_ram=ordinary)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 import numpy as np
@@ -32,6 +32,7 @@ from micrograft.ir.types import Array, DType
 from micrograft.model import DEFAULT_BOARD, PeftModel, get_peft_model
 from micrograft.passes.differentiate import LOSSES
 from micrograft.peft import methods as known_methods
+from micrograft.recipe import Gradients, usual_gradients
 from micrograft.report import text
 from micrograft.report.html import html_plan
 from micrograft.report.layers import network_json
@@ -125,6 +126,11 @@ _HOW = _options(
     click.option(
         "--arena", metavar="BYTES|60%", help="What the step's arena may have; values are computed again to fit it."
     ),
+    click.option(
+        "--gradients",
+        type=click.Choice(get_args(Gradients)),
+        help="Of an int8 network; by default int16 where the board has no float unit, else float32.",
+    ),
     click.option("--seed", default=0, show_default=True, help="Of new parameters."),
     click.option("--name", default="model", show_default=True, help="Prefix of all names in the C library."),
     _PRECISION,
@@ -158,7 +164,7 @@ def plan(model: Path, board: str, explain: bool, html: Path | None, as_json: boo
     """Tell whether training MODEL fits a board, and what it costs there. Exit status 3 where it does not fit."""
     find_board(board)
     with showing_progress("planning"):
-        adapted = _adapted(model, words)
+        adapted = _adapted(model, words, board)
         bill = adapted.plan(board)
         explanation = adapted.explain() if explain or html is not None else None
     if html is not None:
@@ -209,7 +215,7 @@ def train(
     samples = read_data(data)
     learn, test = samples.train, samples.test
     assert learn.y is not None, "read_data sees to it"
-    adapted = _adapted(model, words)
+    adapted = _adapted(model, words, board)
     with showing_progress() as progress:
         record = adapted.train(
             learn.x,
@@ -332,7 +338,7 @@ def build(
     check_folder(out)
     with showing_progress("building"):
         if adapter is None:
-            adapted = _adapted(model, words)
+            adapted = _adapted(model, words, board)
         else:
             _refuse_given(context, words)
             adapted = PeftModel.from_pretrained(read_adapter(adapter).origin.load(model), adapter)
@@ -386,7 +392,7 @@ def demo(out: Path) -> None:
     run_demo(out, console if console.is_terminal else Console(width=text.WIDTH))
 
 
-def _adapted(model: Path, words: dict[str, Any]) -> PeftModel:
+def _adapted(model: Path, words: dict[str, Any], board: str | None) -> PeftModel:
     """The network with the methods that the words name. Words are checked before the model is read."""
     methods, optimizer, clip = (
         parse_methods(words["method"]),
@@ -405,6 +411,7 @@ def _adapted(model: Path, words: dict[str, Any]) -> PeftModel:
         seed=words["seed"],
         name=words["name"],
         arena=parse_arena(words["arena"]) if words["arena"] is not None else None,
+        gradients=words["gradients"] or usual_gradients(find_board(board) if board is not None else None),
         origin=origin,
     )
 

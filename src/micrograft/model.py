@@ -24,6 +24,7 @@ from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.passes.merge_adapters import merge_adapters
 from micrograft.peft.method import Method
+from micrograft.recipe import Gradients
 from micrograft.report.explanation import Explanation
 from micrograft.report.html import Report, html_report
 from micrograft.report.record import Bill, TrainRecord
@@ -218,6 +219,7 @@ def get_peft_model(
     seed: int = 0,
     name: str = "model",
     arena: int | float | None = None,
+    gradients: Gradients = "float32",
     origin: Origin | None = None,
 ) -> PeftModel:
     """Wrap a network so that `methods` (one, or several together) adapt it.
@@ -226,7 +228,7 @@ def get_peft_model(
     and `PeftModel`.
     """
     chosen = (methods,) if isinstance(methods, Method) else tuple(methods)
-    recipe = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena)
+    recipe = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients)
     return PeftModel(network, recipe, samples, origin=origin)
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from micrograft.boards import Board
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.peft.method import Method
+
+Gradients = Literal["float32", "int16", "int8"]
+"""What the gradients of an int8 network are computed in."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,7 @@ class Recipe:
     run at once; None for none. accumulate: samples per update. seed: of new parameters, and of the rounding of
     trained codes. name: prefix of all C names. arena: bytes that the training step's arena may have or, below 1.0,
     a share of what it would have; forward values are computed again, as few as possible, where that makes it fit.
-    None for no limit.
+    None for no limit. gradients: of an int8 network, in float32, or in integers with a scale that follows the data.
     """
 
     methods: tuple[Method, ...]
@@ -27,3 +32,9 @@ class Recipe:
     seed: int = 0
     name: str = "model"
     arena: int | float | None = None
+    gradients: Gradients = "float32"
+
+
+def usual_gradients(board: Board | None) -> Gradients:
+    """What gradients are computed in unless a person says otherwise: integers where a core has no float unit."""
+    return "float32" if board is None or board.fpu else "int16"

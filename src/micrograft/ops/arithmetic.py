@@ -7,14 +7,17 @@ the product and its sum are one node (`mul_sum_to`), so that a scale per channel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
+from micrograft.ops.block import BlockAddAttrs, short_factor
 from micrograft.ops.operator import (
     Backward,
+    Block,
+    Blocks,
     GradientRule,
     Gradients,
     KernelCall,
@@ -136,7 +139,16 @@ def _binary(
     )
 
 
-ADD = _binary("add", np.add, _add_gradient)
+def _add_in_blocks(blocks: Blocks, node: Node) -> Block | None:
+    """The sum of two gradients of one value, in the unit of the first."""
+    if not any(blocks.known(value) for value in node.inputs) or len({value.shape for value in node.inputs}) > 1:
+        return None
+    a, b = (blocks.of(value) for value in node.inputs)
+    attrs = BlockAddAttrs(short_factor(1.0), short_factor(b.unit / a.unit))
+    return blocks.new("block_add", a.codes, a.scale, b.codes, b.scale, unit=a.unit, attrs=attrs)
+
+
+ADD = replace(_binary("add", np.add, _add_gradient), in_blocks=_add_in_blocks)
 SUB = _binary("sub", np.subtract, _sub_gradient)
 MUL = _binary("mul", np.multiply, _mul_gradient, lambda node: node.outputs[0].type.size)
 

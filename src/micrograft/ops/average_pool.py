@@ -12,10 +12,12 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
+from micrograft.ops.block import contracted
 from micrograft.ops.operator import (
     Arrays,
     Backward,
     Gradients,
+    Group,
     KernelCall,
     Operator,
     Sample,
@@ -57,7 +59,9 @@ class AveragePoolGradientAttrs(Attrs):
     input_shape: Shape
 
 
-def average_pool_call(function: str, attrs: AveragePoolAttrs, x: Shape, *pointers: Value) -> tuple[KernelCall, ...]:
+def average_pool_call(
+    function: str, attrs: AveragePoolAttrs, x: Shape, *pointers: Value | Group
+) -> tuple[KernelCall, ...]:
     """A call of the pool's kernel or of its gradient's, for an input of shape `x`."""
     channels = (("channels", x[-1]), ("count_padding", int(attrs.count_include_pad)))
     return (KernelCall(function, "mg_average_pool_params", (*attrs.window.fields(x), *channels), pointers),)
@@ -115,6 +119,17 @@ AVERAGE_POOL = Operator(
 )
 
 
+def divisor(attrs: AveragePoolGradientAttrs) -> int | None:
+    """What every window's sum is divided by; None where windows differ."""
+    counts = np.unique(attrs.pool.counts(attrs.input_shape))
+    return int(counts[0]) if len(counts) == 1 else None
+
+
+def _share(attrs: AveragePoolGradientAttrs) -> float | None:
+    count = divisor(attrs)
+    return None if count is None else 1.0 / count
+
+
 def _infer_gradient(attrs: AveragePoolGradientAttrs, types: Types) -> Types:
     (dy,) = types
     shape = (1, *attrs.pool.window.output(attrs.input_shape[1:-1]), attrs.input_shape[-1])
@@ -152,4 +167,5 @@ AVERAGE_POOL_GRADIENT = Operator(
     evaluate=_evaluate_gradient,
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
+    in_blocks=contracted("block_average_pool_gradient", unit=_share),
 )

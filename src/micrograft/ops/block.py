@@ -11,8 +11,10 @@ and keep at least `bits − 1 − SLACK` bits below the tensor's largest element
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +43,24 @@ HEADROOM = {DType.INT16: 1, DType.INT8: 0}
 
 SLACK = {DType.INT16: 3, DType.INT8: 1}
 """Places that a shift may be larger than its sums ask for before they are computed again."""
+
+
+@dataclass(frozen=True)
+class BlockAddAttrs(Attrs):
+    """a, b: the factor of each, (multiplier, shift): multiplier · 2^(shift − 15), the multiplier of 15 bits."""
+
+    a: tuple[int, int]
+    b: tuple[int, int]
+
+
+def short_factor(real: float) -> tuple[int, int]:
+    """(multiplier, shift) of a factor, the multiplier of 15 bits.
+
+    >>> short_factor(1.0), short_factor(-0.75)
+    ((16384, 1), (-24576, 0))
+    """
+    fraction, shift = math.frexp(real)
+    return round(fraction * (1 << 15)), shift
 
 
 def limit(dtype: DType) -> int:
@@ -164,15 +184,18 @@ def contraction(
     )
 
 
-def contracted(op: str, *, gradient: int = 0) -> BlockRule:
-    """The integer rule of a node that `contraction` has made the integer form `op` of, where all else is codes."""
+def contracted(op: str, *, gradient: int = 0, unit: Callable[[Any], float | None] = lambda attrs: 1.0) -> BlockRule:
+    """The integer rule of a node that `contraction` has made the integer form `op` of, where all else is codes.
+
+    unit: of attributes, the factor that the integer form leaves out; None where there is none for all elements.
+    """
 
     def rule(blocks: Blocks, node: Node) -> Block | None:
         others = [value for index, value in enumerate(node.inputs) if index != gradient]
-        if any(value.dtype not in (DType.INT8, DType.INT16) for value in others):
+        dy, factor = blocks.known(node.inputs[gradient]), unit(node.attrs)
+        if dy is None or factor is None or any(value.dtype is DType.FLOAT32 for value in others):
             return None
-        dy = blocks.of(node.inputs[gradient])
         inputs = (*node.inputs[:gradient], dy.codes, dy.scale, *node.inputs[gradient + 1 :])
-        return blocks.new(op, *inputs, unit=dy.unit, attrs=node.attrs)
+        return blocks.new(op, *inputs, unit=dy.unit * factor, attrs=node.attrs)
 
     return rule

@@ -14,8 +14,9 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
+from micrograft.ops.block import contracted
 from micrograft.ops.conv import CONV, CONV_WEIGHT_GRADIENT, ConvAttrs, ConvInputGradientAttrs, ConvWeightGradientAttrs
-from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import check_codes, sample_codes
 from micrograft.ops.scale import ScaleAttrs
 from micrograft.ops.window import Window
@@ -70,7 +71,7 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
 
 
 def codes_call(
-    function: str, window: Window, x: Shape, outputs: int, groups: int, quant: Quantization, *pointers: Value
+    function: str, window: Window, x: Shape, outputs: int, groups: int, quant: Quantization, *pointers: Value | Group
 ) -> tuple[KernelCall, ...]:
     """A call of one of the kernels that read codes as real numbers, whose parameters are all alike."""
     shape = (("in_channels", x[-1]), ("out_channels", outputs), ("groups", groups))
@@ -164,5 +165,6 @@ CONV_OF_CODES_WEIGHT_GRADIENT = Operator(
     evaluate=_evaluate_weight_gradient,
     samples=_weight_gradient_samples,
     kernels={DType.FLOAT32: _weight_gradient_call},
+    in_blocks=contracted("block_conv_of_codes_weight_gradient", gradient=1, unit=lambda attrs: attrs.x.scale),
     macs=_weight_gradient_macs,
 )

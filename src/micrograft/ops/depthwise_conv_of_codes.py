@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, Quantization, Shape, TensorType
+from micrograft.ops.block import contracted
 from micrograft.ops.conv import ConvAttrs, ConvWeightGradientAttrs
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs, codes_call
 from micrograft.ops.depthwise_conv import DEPTHWISE_CONV_WEIGHT_GRADIENT
@@ -72,5 +73,6 @@ DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT = Operator(
     evaluate=_evaluate,
     samples=_samples,
     kernels={DType.FLOAT32: _call},
+    in_blocks=contracted("block_depthwise_conv_of_codes_weight_gradient", gradient=1, unit=lambda attrs: attrs.x.scale),
     macs=_macs,
 )

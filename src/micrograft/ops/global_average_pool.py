@@ -14,6 +14,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Shape, TensorType
 from micrograft.ops.average_pool import AveragePoolAttrs, average_pool_call
+from micrograft.ops.block import contracted
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -32,12 +33,17 @@ class GlobalAveragePoolGradientAttrs(Attrs):
 
     input_shape: Shape
 
+    @property
+    def divisor(self) -> int:
+        """How many places a mean is over."""
+        return math.prod(self.input_shape[1:-1])
+
 
 def _pooled(x: Shape) -> Shape:
     return (1, *(1 for _ in x[1:-1]), x[-1])
 
 
-def _whole(x: Shape) -> AveragePoolAttrs:
+def whole(x: Shape) -> AveragePoolAttrs:
     """The pool whose one window is all of `x`."""
     spatial = x[1:-1]
     return AveragePoolAttrs(spatial, (1,) * len(spatial), ((0, 0),) * len(spatial), True)
@@ -63,7 +69,7 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
 
 def _call(node: Node) -> tuple[KernelCall, ...]:
     (x,) = node.inputs
-    return average_pool_call("mg_average_pool_float32", _whole(x.shape), x.shape, x, node.outputs[0])
+    return average_pool_call("mg_average_pool_float32", whole(x.shape), x.shape, x, node.outputs[0])
 
 
 _SHAPES = [(1, 4, 4, 8), (1, 5, 3, 7), (1, 1, 6, 1), (1, 9, 6)]
@@ -103,7 +109,7 @@ def _gradient_call(node: Node) -> tuple[KernelCall, ...]:
     (dy,) = node.inputs
     assert isinstance(node.attrs, GlobalAveragePoolGradientAttrs)
     x = node.attrs.input_shape
-    return average_pool_call("mg_average_pool_gradient_float32", _whole(x), x, dy, node.outputs[0])
+    return average_pool_call("mg_average_pool_gradient_float32", whole(x), x, dy, node.outputs[0])
 
 
 def _gradient_samples() -> Iterator[Sample]:
@@ -120,4 +126,5 @@ GLOBAL_AVERAGE_POOL_GRADIENT = Operator(
     evaluate=_evaluate_gradient,
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
+    in_blocks=contracted("block_global_average_pool_gradient", unit=lambda attrs: 1.0 / attrs.divisor),
 )

@@ -260,4 +260,5 @@ LINEAR_BIAS_GRADIENT = Operator(
     evaluate=_evaluate_bias_gradient,
     samples=_bias_gradient_samples,
     kernels={DType.FLOAT32: _bias_gradient_call},
+    in_blocks=contracted("block_linear_bias_gradient"),
 )

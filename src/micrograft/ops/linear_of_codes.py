@@ -14,9 +14,10 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, Shape, TensorType, Value
+from micrograft.ops.block import contracted
 from micrograft.ops.conv_of_codes import codes_call
 from micrograft.ops.linear import LINEAR, LINEAR_WEIGHT_GRADIENT, rows
-from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import check_codes, sample_codes
 from micrograft.ops.scale import ScaleAttrs
 from micrograft.ops.window import Window
@@ -57,7 +58,10 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
     return dx, dw
 
 
-def _rows_call(function: str, x: Value, outputs: int, quant: Quantization, *pointers: Value) -> tuple[KernelCall, ...]:
+def rows_call(
+    function: str, x: Value, outputs: int, quant: Quantization, *pointers: Value | Group
+) -> tuple[KernelCall, ...]:
+    """A call of one of the kernels of `conv_of_codes`, with rows for positions."""
     shape = (1, rows(x.shape), x.shape[-1])
     return codes_call(function, _ROWS, shape, outputs, 1, quant, x, *pointers)
 
@@ -65,7 +69,7 @@ def _rows_call(function: str, x: Value, outputs: int, quant: Quantization, *poin
 def _call(node: Node) -> tuple[KernelCall, ...]:
     x, weight = node.inputs
     assert isinstance(node.attrs, OfCodesAttrs)
-    return _rows_call("mg_conv_of_codes_float32", x, weight.shape[0], node.attrs.x, weight, node.outputs[0])
+    return rows_call("mg_conv_of_codes_float32", x, weight.shape[0], node.attrs.x, weight, node.outputs[0])
 
 
 def _macs(node: Node) -> int:
@@ -113,7 +117,7 @@ def _weight_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     x, dy = node.inputs
     assert isinstance(node.attrs, OfCodesAttrs)
     function = "mg_conv_of_codes_weight_gradient_float32"
-    return _rows_call(function, x, dy.shape[-1], node.attrs.x, dy, node.outputs[0])
+    return rows_call(function, x, dy.shape[-1], node.attrs.x, dy, node.outputs[0])
 
 
 def _weight_gradient_macs(node: Node) -> int:
@@ -134,5 +138,6 @@ LINEAR_OF_CODES_WEIGHT_GRADIENT = Operator(
     evaluate=_evaluate_weight_gradient,
     samples=_weight_gradient_samples,
     kernels={DType.FLOAT32: _weight_gradient_call},
+    in_blocks=contracted("block_linear_of_codes_weight_gradient", gradient=1, unit=lambda attrs: attrs.x.scale),
     macs=_weight_gradient_macs,
 )

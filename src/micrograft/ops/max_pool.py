@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
-from micrograft.ir.types import Array, DType, Shape, TensorType
+from micrograft.ir.types import Array, DType, Shape, TensorType, Value
+from micrograft.ops.block import contracted
 from micrograft.ops.operator import (
     Arrays,
     Backward,
     Gradients,
+    Group,
     KernelCall,
     Operator,
     Sample,
@@ -147,9 +149,13 @@ def _evaluate_gradient(attrs: MaxPoolGradientAttrs, arrays: Arrays) -> Arrays:
 
 def _gradient_call(node: Node) -> tuple[KernelCall, ...]:
     dy, index = node.inputs
-    assert isinstance(node.attrs, MaxPoolGradientAttrs)
-    fields = _fields(node.attrs.pool, node.attrs.input_shape)
-    return (KernelCall("mg_max_pool_gradient_float32", "mg_max_pool_params", fields, (dy, index, node.outputs[0])),)
+    return max_pool_gradient_call("mg_max_pool_gradient_float32", node.attrs, dy, index, node.outputs[0])
+
+
+def max_pool_gradient_call(function: str, attrs: Attrs, *pointers: Value | Group) -> tuple[KernelCall, ...]:
+    """A call of the gradient's kernel, in float32 or in integers."""
+    assert isinstance(attrs, MaxPoolGradientAttrs)
+    return (KernelCall(function, "mg_max_pool_params", _fields(attrs.pool, attrs.input_shape), pointers),)
 
 
 def _gradient_samples() -> Iterator[Sample]:
@@ -168,4 +174,5 @@ MAX_POOL_GRADIENT = Operator(
     evaluate=_evaluate_gradient,
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
+    in_blocks=contracted("block_max_pool_gradient"),
 )

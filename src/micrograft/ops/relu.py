@@ -6,6 +6,7 @@ A mask bit is set where the gradient passes: x > 0 (and x < 6).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from micrograft.ir.types import DType, TensorType
 from micrograft.ops.operator import (
     Arrays,
     Backward,
+    Block,
+    Blocks,
     Gradients,
     KernelCall,
     Operator,
@@ -98,6 +101,11 @@ def _mask_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     return (KernelCall("mg_mask_gradient_float32", "mg_elements_params", (("size", dy.type.size),), pointers),)
 
 
+def _mask_in_blocks(blocks: Blocks, node: Node) -> Block | None:
+    dy = blocks.known(node.inputs[0])
+    return None if dy is None else replace(dy, codes=blocks.emit("block_mask_gradient", dy.codes, node.inputs[1]))
+
+
 def _mask_gradient_samples() -> Iterator[Sample]:
     generator = np.random.default_rng(2)
     for shape in [(1, 7), (2, 3, 11)]:
@@ -111,5 +119,6 @@ MASK_GRADIENT = Operator(
     evaluate=lambda attrs, arrays: (arrays[0] * arrays[1].astype(arrays[0].dtype),),
     samples=_mask_gradient_samples,
     kernels={DType.FLOAT32: _mask_gradient_call},
+    in_blocks=_mask_in_blocks,
     inplace=((0, 0),),
 )

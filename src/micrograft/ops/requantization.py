@@ -18,6 +18,8 @@ from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, 
 from micrograft.ops.operator import (
     Arrays,
     Backward,
+    Block,
+    Blocks,
     Group,
     KernelCall,
     Operator,
@@ -133,6 +135,12 @@ def _rescale_gradient_call(node: Node) -> tuple[KernelCall, ...]:
     return (KernelCall("mg_rescale_gradient_float32", "mg_rescale_params", fields, (dy, factors, node.outputs[0])),)
 
 
+def _rescale_in_blocks(blocks: Blocks, node: Node) -> Block:
+    """Here a gradient enters the integers: in front of it is the float32 of a loss or of a head."""
+    dy, factors = blocks.of(node.inputs[0]), node.inputs[1]
+    return blocks.new("block_rescale_gradient", dy.codes, dy.scale, factors, unit=dy.unit)
+
+
 def sample_channels(generator: np.random.Generator, outputs: int, products: int) -> tuple[Array, Array]:
     """Biases and factors for samples of so many products of codes, which spread the sums over the codes."""
     spread = 40.0 / (60.0 * 60.0 * np.sqrt(products))
@@ -159,5 +167,6 @@ RESCALE_GRADIENT = Operator(
     evaluate=_evaluate_rescale_gradient,
     samples=_rescale_gradient_samples,
     kernels={DType.FLOAT32: _rescale_gradient_call},
+    in_blocks=_rescale_in_blocks,
     inplace=((0, 0),),
 )

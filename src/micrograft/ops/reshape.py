@@ -13,7 +13,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Shape
-from micrograft.ops.operator import Arrays, Backward, Gradients, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Backward, Block, Blocks, Gradients, Operator, Sample, Types, require
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
     return (backward.emit("reshape", dy, attrs=ReshapeAttrs(node.inputs[0].shape)),)
 
 
+def _in_blocks(blocks: Blocks, node: Node) -> Block | None:
+    dy = blocks.known(node.inputs[0])
+    return None if dy is None else replace(dy, codes=blocks.emit("reshape", dy.codes, attrs=node.attrs))
+
+
 def _samples() -> Iterator[Sample]:
     x = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
     yield Sample((x,), ReshapeAttrs((1, 24)))
@@ -55,5 +60,6 @@ RESHAPE = Operator(
     samples=_samples,
     kernels={},
     gradient=_gradient,
+    in_blocks=_in_blocks,
     view=True,
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType
-from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample
+from micrograft.ops.operator import Arrays, Backward, Block, Blocks, Gradients, KernelCall, Operator, Sample
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ def _samples() -> Iterator[Sample]:
     yield Sample((x,), ScaleAttrs(-1.0))
 
 
+def _in_blocks(blocks: Blocks, node: Node) -> Block | None:
+    """The unit takes the factor: it costs nothing."""
+    dy = blocks.known(node.inputs[0])
+    assert isinstance(node.attrs, ScaleAttrs)
+    return None if dy is None else replace(dy, unit=dy.unit * node.attrs.factor)
+
+
 SCALE = Operator(
     name="scale",
     inputs=("x",),
@@ -50,6 +57,7 @@ SCALE = Operator(
     samples=_samples,
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
+    in_blocks=_in_blocks,
     inplace=((0, 0),),
     elementwise=True,
 )

@@ -132,8 +132,9 @@ def attach_optimizer(
             attach.node("clear", (gradients[param.name],), origin=param.source)
     params = (*step.graph.params, *attach.scales.values())
     graph = replace(step.graph, params=params, nodes=(*step.graph.nodes, *attach.builder.nodes))
-    check(graph, "attach_optimizer", [state.value for state in attach.states])
-    return replace(step, graph=graph, states=tuple(attach.states), accumulate=accumulate)
+    states = (*attach.states, *step.states)
+    check(graph, "attach_optimizer", [state.value for state in states])
+    return replace(step, graph=graph, states=states, accumulate=accumulate)
 
 
 def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) -> None:
@@ -149,7 +150,8 @@ class _Attach:
     """Collects the update nodes, the states that they need, and the scales of codes."""
 
     def __init__(self, step: TrainStep, seed: int, qas: bool) -> None:
-        self.builder = Builder(value.name for value in step.graph.values)
+        states = (state.name for state in step.states)
+        self.builder = Builder((*states, *(value.name for value in step.graph.values)))
         self.states: list[State] = []
         self.scales: dict[tuple[float, ...], Param] = {}
         self._seed = seed

@@ -9,7 +9,9 @@
 #define MG_BLOCK_H
 
 #include "mg_conv.h"
+#include "mg_conv_of_codes.h"
 #include "mg_linear.h"
+#include "mg_pool.h"
 
 typedef struct {
     int16_t *codes;
@@ -40,5 +42,36 @@ void mg_block_linear_input_gradient_int16(const mg_linear_params *params, const 
                                           const int8_t *weight, const mg_block_int16 *dx);
 void mg_block_linear_input_gradient_int8(const mg_linear_params *params, const mg_block_int8 *dy,
                                          const int8_t *weight, const mg_block_int8 *dx);
+
+/* dw: (out channels, kernel height, kernel width, in channels / groups) = sums of (x - x_zero) times dy. x_scale is
+ * not read. */
+void mg_block_conv_of_codes_weight_gradient_int16(const mg_conv_of_codes_params *params, const int8_t *x,
+                                                  const mg_block_int16 *dy, const mg_block_int16 *dw);
+void mg_block_conv_of_codes_weight_gradient_int8(const mg_conv_of_codes_params *params, const int8_t *x,
+                                                 const mg_block_int8 *dy, const mg_block_int8 *dw);
+
+/* The same of a depthwise convolution; dw: (kernel height, kernel width, out channels). */
+void mg_block_depthwise_conv_of_codes_weight_gradient_int16(const mg_conv_of_codes_params *params, const int8_t *x,
+                                                            const mg_block_int16 *dy, const mg_block_int16 *dw);
+void mg_block_depthwise_conv_of_codes_weight_gradient_int8(const mg_conv_of_codes_params *params, const int8_t *x,
+                                                           const mg_block_int8 *dy, const mg_block_int8 *dw);
+
+/* db: (outputs) = sum over rows of dy: (rows, outputs). */
+void mg_block_linear_bias_gradient_int16(const mg_linear_params *params, const mg_block_int16 *dy,
+                                         const mg_block_int16 *db);
+void mg_block_linear_bias_gradient_int8(const mg_linear_params *params, const mg_block_int8 *dy,
+                                        const mg_block_int8 *db);
+
+/* dx, shaped as x: the sum of dy over the windows in which a place won. */
+void mg_block_max_pool_gradient_int16(const mg_max_pool_params *params, const mg_block_int16 *dy, const void *index,
+                                      const mg_block_int16 *dx);
+void mg_block_max_pool_gradient_int8(const mg_max_pool_params *params, const mg_block_int8 *dy, const void *index,
+                                     const mg_block_int8 *dx);
+
+/* dx, shaped as x: the sum of dy over the windows on a place; what each is divided by is left to the unit. */
+void mg_block_average_pool_gradient_int16(const mg_average_pool_params *params, const mg_block_int16 *dy,
+                                          const mg_block_int16 *dx);
+void mg_block_average_pool_gradient_int8(const mg_average_pool_params *params, const mg_block_int8 *dy,
+                                         const mg_block_int8 *dx);
 
 #endif

@@ -37,13 +37,20 @@ static inline mg_element mg_saturated(int32_t x) {
     return (mg_element)(x < -mg_largest ? -mg_largest : x > mg_largest ? mg_largest : x);
 }
 
-/* The code of an int32 sum. Shifts may pass 31: what they leave is 0. */
+/* x / 2^places, to nearest, ties up. Places may pass 31: what they leave is 0. */
+static inline int32_t mg_shifted(int32_t x, int32_t places) {
+    return places == 0 ? x : ((x >> (places > 31 ? 31 : places - 1)) + 1) >> 1;
+}
+
+/* The bits of x, complemented below 0. */
+static inline uint32_t mg_magnitude(int32_t x) {
+    return (uint32_t)(x ^ (x >> 31));
+}
+
+/* The code of an int32 sum. */
 static inline mg_element mg_narrowed(mg_narrowing *n, int32_t sum) {
-    n->low |= (uint32_t)(sum ^ (sum >> 31));
-    if (n->shift == 0) {
-        return mg_saturated(sum);
-    }
-    return mg_saturated(((sum >> (n->shift > 31 ? 31 : n->shift - 1)) + 1) >> 1);
+    n->low |= mg_magnitude(sum);
+    return mg_saturated(mg_shifted(sum, n->shift));
 }
 
 /* The code of an int64 sum, which mostly is an int32. */
