@@ -24,7 +24,7 @@ def _agrees(graph: Graph, case: Case, inputs: list[Any], outputs: list[Any]) -> 
     assert_same(check(graph), inputs, outputs)
     graph = canonicalize(graph)
     assert_same(graph, inputs, outputs)
-    assert [node.op for node in graph.nodes].count("transpose") == case.transposes
+    assert case.transposes in (None, [node.op for node in graph.nodes].count("transpose"))
 
 
 @pytest.mark.parametrize("case", (*CASES, *ONLY_FROM_TORCH), ids=lambda case: case.name)

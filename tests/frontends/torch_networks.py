@@ -20,12 +20,12 @@ torch.set_num_threads(1)
 
 @dataclass(frozen=True)
 class Case:
-    """A network and the shapes of its inputs. transposes: how many must run in the end."""
+    """A network and the shapes of its inputs. transposes: how many must run in the end; None: however many."""
 
     name: str
     module: Callable[[], nn.Module]
     shapes: tuple[tuple[int, ...], ...]
-    transposes: int = 0
+    transposes: int | None = 0
 
 
 class Residual(nn.Module):

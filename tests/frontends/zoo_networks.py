@@ -86,6 +86,52 @@ def _resizes(x: Tensor) -> Tensor:
     return F.interpolate(y, size=(10, 13), mode="bilinear", align_corners=True)
 
 
+def _moved(x: Tensor) -> Tensor:
+    return x.roll((1, -2), (2, 3)) + x.flip(1) - x.flip(2, 3) + x[:, [3, 1, 0, 2, 2]][:, :4]
+
+
+def _shuffled(x: Tensor) -> Tensor:
+    y = F.pixel_unshuffle(F.pixel_shuffle(x, 2), 2).unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+    return F.pixel_shuffle(torch.cat([y, x], 1), 2)
+
+
+def _assigned(x: Tensor) -> Tensor:
+    y = torch.zeros_like(x)
+    y[:, :2, 1:] = x[:, :2, :-1]
+    y[:, 3] = x[:, 0]
+    return torch.stack([y, torch.full_like(x, 0.5) * x], 4).flatten(3)
+
+
+def _reduced(x: Tensor) -> Tensor:
+    y = x.std(1) + x.var((1, 3), unbiased=False, keepdim=True).squeeze(1) - x.max(1).values + x.min(1)[0]
+    return y + x.logsumexp(1) * x.norm(dim=1) + F.normalize(x, dim=2).sum(1) + x.norm(1, dim=1) - x.mean()
+
+
+def _summed(x: Tensor) -> Tensor:
+    y = torch.einsum("bchw,bdhw->bcd", x, x.cumsum(2))
+    return torch.einsum("bcd,bdhw->bhwc", y.softmax(2), x) + torch.einsum("...ij->...ji", x).permute(0, 3, 2, 1)
+
+
+def _split(x: Tensor) -> Tensor:
+    return F.glu(x, 1) + F.logsigmoid(x[:, :2]) * F.softshrink(x[:, 2:], 0.3) + F.tanhshrink(x[:, 1:3])
+
+
+class Biased(nn.Module):
+    """Scores with a learned table of biases, one for each distance, as window attention has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 8)
+        self.table = nn.Parameter(torch.randn(9, 2))
+        rows = torch.arange(5)
+        self.register_buffer("places", rows[:, None] - rows[None] + 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.linear(x).unflatten(2, (2, 4)).transpose(1, 2)
+        bias = self.table[self.places.view(-1)].view(5, 5, 2).permute(2, 0, 1)
+        return (q @ q.transpose(-2, -1) + bias).softmax(-1) @ q
+
+
 ONLY_FROM_TORCH = (
     Case(
         "linear_1d",
@@ -109,5 +155,12 @@ CASES = (
     Case("wave_up", _wave, ((1, 3, 12),)),
     Case("resizes", lambda: Layer(_resizes), ((1, 3, 5, 4),)),
     Case("global_max", lambda: Layer(lambda x: F.adaptive_max_pool2d(x, 1).flatten(1)), ((1, 3, 5, 4),)),
+    Case("moved", lambda: Layer(_moved), ((1, 3, 5, 4),), transposes=None),
+    Case("shuffled", lambda: Layer(_shuffled), ((1, 3, 6, 4),), transposes=None),
+    Case("assigned", lambda: Layer(_assigned), ((1, 3, 5, 4),), transposes=None),
+    Case("reduced", lambda: Layer(_reduced), ((1, 3, 5, 4),), transposes=None),
+    Case("summed", lambda: Layer(_summed), ((1, 3, 5, 4),), transposes=None),
+    Case("split", lambda: Layer(_split), ((1, 3, 5, 4),), transposes=None),
+    Case("biased", Biased, ((1, 5, 6),), transposes=None),
     Case("argmax", lambda: Layer(lambda x: F.log_softmax(x.mean((2, 3)), 1).argmax(1)), ((1, 3, 5, 4),)),
 )

@@ -120,7 +120,7 @@ def network(case: Case) -> Network:
         if tensor.dim() > 1 and name.endswith("weight"):
             nn.init.normal_(tensor, 0.0, 1.2 / elements(tuple(tensor.shape[1:])) ** 0.5)
         else:
-            nn.init.normal_(tensor, 1.0 if "batchnorm" in name and name.endswith("weight") else 0.0, 0.4)
+            nn.init.normal_(tensor, 1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.4)
     for name, tensor in module.named_buffers():
         if name.endswith("running_var"):
             nn.init.uniform_(tensor, 0.5, 2.0)
@@ -135,7 +135,7 @@ def result_shape(layer: nn.Module, shapes: Sequence[Shape]) -> Shape | None:
     try:
         with torch.no_grad():
             result = layer.eval()(*map(torch.zeros, shapes))
-    except (RuntimeError, ValueError, IndexError):
+    except (RuntimeError, ValueError, IndexError, AssertionError):
         return None
     shape = tuple(result.shape)
     if not result.isfinite().all():
@@ -159,6 +159,10 @@ OPTIMIZERS = (
 )  # fmt: skip
 CLIPS = ("none", "none", "1", "0.1", "tensor:1", "tensor:0.1")
 WEIGHTED = ("Conv", "Linear", "BatchNorm")
+COMPOSED = ("Recurrent", "SelfAttention", "TransformerEncoderLayer")
+"""Layers of several weights: none is a head, and ONNX has other names and orders for some of them."""
+
+SIMPLE = ("Conv1d", "Conv2d", "Linear")
 EXPORTERS = ("torch",) * 8 + ("onnx",)
 
 
@@ -217,6 +221,8 @@ class _Sketch:
             self._append(Call(chosen.make(self._pick, shape), (position,)))
         else:
             others = [i for i, other in enumerate(self.shapes) if chosen.partners(shape, other)]
+            if not others:
+                return
             partner = self._pick(*others)
             pair = self._pick((position, partner), (partner, position))
             layer = chosen.make(self._pick, *(self.shapes[i] for i in pair))
@@ -235,7 +241,7 @@ class _Sketch:
         same = [i for i in range(last) if broadcasts(self.shapes[last], self.shapes[i]) and i]
         if same and self._pick(False, True):
             self._append(Call("Add()", (last, self._pick(*same))))
-        if self._pick(True, True, False) or not self._weighted():
+        if self._pick(True, True, False) or not self._weighted() or self._ends_composed():
             if len(self.shapes[-1]) > 2:
                 pool = [f"AdaptiveAvgPool{len(self.shapes[-1]) - 2}d(1)"] if self._pick(False, True) else []
                 for layer in (*pool, "Flatten(1)"):
@@ -252,10 +258,16 @@ class _Sketch:
         return self._pick("mse", "bce", *classes)
 
     def _weighted(self) -> list[str]:
-        """The names of the layers with a weight that the output depends on, norms aside."""
+        """The names of the linear layers and convolutions that the output depends on."""
         sketch = Network(self.calls)
-        names = dict.fromkeys(sketch.names[index] for index in sketch.alive)
-        return [name for name in names if name.startswith(("conv", "linear"))]
+        alive = [index for index in sketch.alive if self.calls[index].layer.startswith(SIMPLE)]
+        return list(dict.fromkeys(sketch.names[index] for index in alive))
+
+    def _ends_composed(self) -> bool:
+        """Whether the last layer with a weight that the output depends on has several."""
+        sketch = Network(self.calls)
+        layers = [self.calls[index].layer for index in sketch.alive if list(sketch.layer(index).parameters())]
+        return layers[-1].startswith(COMPOSED) if layers else False
 
     def methods(self) -> str:
         """Methods with their settings, in the words of the command line."""
@@ -274,5 +286,6 @@ class _Sketch:
 
     def exporter(self) -> str:
         """ONNX has one name for tied weights and knows no fixed tensors, so it is told of networks without them."""
-        known = all(call.tied is None and not call.layer.startswith("Without") for call in self.calls)
+        unknown = ("Without", "RMSNorm", *COMPOSED)  # the second its exporter does not write
+        known = all(call.tied is None and not call.layer.startswith(unknown) for call in self.calls)
         return self._pick(*EXPORTERS) if known else "torch"

@@ -58,7 +58,7 @@ def trained_names(case: Case, module: Network) -> set[str] | None:
     """
     methods = parse_methods(case.methods)
     first = first_names(module)
-    layers = list(dict.fromkeys(module.names[index] for index in module.alive))
+    layers = list(dict.fromkeys(module.names[index] for index in reversed(module.alive)))[::-1]  # by their last run
     found: set[str] = set()
     for method in methods:
         if not method.adds:
@@ -69,7 +69,8 @@ def trained_names(case: Case, module: Network) -> set[str] | None:
     adapters: set[str] = set()
     for method in methods:
         if method.adds:
-            adapted = [name for name in layers if _adapts(method, module.get_submodule(name), first, name, found)]
+            weights = {part: name for layer in layers for part, name in linear_weights(module, layer).items()}
+            adapted = [part for part, name in weights.items() if _adapts(method, module, part, name, first, found)]
             if not adapted:
                 return None
             adapters |= {f"{name}.{part}" for name in adapted for part in _parts(method)}
@@ -78,20 +79,41 @@ def trained_names(case: Case, module: Network) -> set[str] | None:
 
 def _own(method: str, layers: Sequence[str], first: Mapping[str, str]) -> set[str]:
     """The user's own tensors that a method trains."""
-    if method == "full":
-        return {first[name] for name in first if name.rpartition(".")[0] in layers}
-    if method == "bias":
-        return {first[name] for name in first if name.rpartition(".")[0] in layers and name.endswith(".bias")}
+    if method in ("full", "bias"):
+        own = {name for name in first if name.partition(".")[0] in layers}
+        return {first[name] for name in own if method == "full" or "bias" in name.rpartition(".")[2]}
     weighted = [layer for layer in layers if f"{layer}.weight" in first]
     return {first[name] for name in first if weighted and name.rpartition(".")[0] == weighted[-1]}
 
 
-def _adapts(method: Method, layer: nn.Module, first: Mapping[str, str], name: str, trained: set[str]) -> bool:
-    if not isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)) or first[f"{name}.weight"] in trained:
+def linear_weights(module: nn.Module, layer: str) -> dict[str, str]:
+    """Each linear map or convolution of a layer to the name of its weight; a packed or recurrent layer has several."""
+    found = {}
+    for path, part in module.get_submodule(layer).named_modules(prefix=layer):
+        if isinstance(part, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+            found[path] = f"{path}.weight"
+        elif isinstance(part, nn.MultiheadAttention):
+            found[f"{path}.in_proj"] = f"{path}.in_proj_weight"
+        elif isinstance(part, nn.RNNBase):
+            own = [name for name, _ in part.named_parameters() if name.startswith("weight_ih")]
+            found |= {f"{path}.{name}": f"{path}.{name}" for name in own}
+    return found
+
+
+def bias_of(weight: str) -> str:
+    """The name of the bias beside a weight."""
+    layer, _, own = weight.rpartition(".")
+    return f"{layer}.{own.replace('weight', 'bias')}"
+
+
+def _adapts(method: Method, module: nn.Module, layer: str, weight: str, first: Mapping[str, str], trained: set[str]
+            ) -> bool:  # fmt: skip
+    if first[weight] in trained:
         return False
     assert isinstance(method, (LoRA, IA3))
-    ungrouped = isinstance(layer, nn.Linear) or layer.groups == 1
-    return matches(name, method.targets) and (ungrouped or isinstance(method, IA3))
+    part = module.get_submodule(layer) if weight == f"{layer}.weight" else module
+    ungrouped = getattr(part, "groups", 1) == 1
+    return matches(layer, method.targets) and (ungrouped or isinstance(method, IA3))
 
 
 def _parts(method: Method) -> tuple[str, ...]:
@@ -112,6 +134,9 @@ class Training:
         self._dtype = dtype
         self._tensors = {name: torch.tensor(data, dtype=dtype) for name, data in initial.items()}
         self._moving = {name: self._tensors[name].requires_grad_() for name in sorted(moving)}
+        layers = {part: name for layer in module.names for part, name in linear_weights(module, layer).items()}
+        self._layers = {weight: part for part, weight in layers.items()}
+        self._biased = {bias_of(weight): part for part, weight in layers.items()}
         self._lora = next((method for method in parse_methods(case.methods) if isinstance(method, LoRA)), None)
 
     def run(self, samples: Sequence[tuple[Array, Array]]) -> Run:
@@ -148,8 +173,8 @@ class Training:
         own = dict(self._module.named_parameters(remove_duplicate=False))
         found = {name: self._tensors.get(self._first[name], own[name].detach()) for name in own}
         for name, weight in found.items():
-            layer, _, kind = name.rpartition(".")
-            if kind == "weight" and f"{layer}.lora_B.weight" in self._tensors:
+            layer = self._layers.get(name) or self._biased.get(name, "")
+            if name in self._layers and f"{layer}.lora_B.weight" in self._tensors:
                 found[name] = weight = weight + self._detour(layer, weight)
             if f"{layer}.ia3_l" in self._tensors:
                 factor = self._tensors[f"{layer}.ia3_l"].reshape(-1, *(1 for _ in weight.shape[1:]))

@@ -73,6 +73,12 @@ class Network:
         self._params[tensor.source] = replace(known, learnable=learnable)
         return known.value
 
+    def indices(self, data: Array, source: str) -> Value:
+        """Constant whole numbers, int32, that nothing trains."""
+        param = param_of(self._builder.unique(source), data.astype(np.int32), learnable=False)
+        self._params[param.name] = replace(param, source=source)
+        return param.value
+
     def add(
         self, op: str, inputs: Sequence[Tensor], attrs: Attrs | None = None, *, origin: str, name: str = ""
     ) -> Value:

@@ -58,25 +58,41 @@ class _Importer:
 
     def run(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
         graph = self._model.graph
-        for initializer in graph.initializer:
-            data = np.asarray(numpy_helper.to_array(initializer))
-            self._tensors[initializer.name] = Constant(data, initializer.name, learnable=data.dtype.kind == "f")
         kinds = {port.name: port.type.tensor_type.elem_type for port in graph.input}
         for label, shape in shapes.items():
             whole = kinds[label] in INTEGERS
             self._tensors[label] = (self._network.tokens if whole else self._network.input)(label, shape)
-        self._read_names = {name for node in graph.node for name in node.input} | {port.name for port in graph.output}
-        for node in graph.node:
-            drawn = zip(node.output, self._draw(node), strict=False)
-            self._tensors |= {name: tensor for name, tensor in drawn if name and tensor is not None}
+        self._read_names = _read_in(graph)
+        self._draw_all(graph)
         for port in graph.output:
             if port.type.tensor_type.elem_type == onnx.TensorProto.BOOL:
                 raise MicrograftError("it is BOOL, and micrograft gives numbers", where=f"output {port.name!r}")
         return self._network.graph(name, [(port.name, self._read(port.name, port.name)) for port in graph.output])
 
+    def _draw_all(self, graph: Any) -> None:
+        """Draw the nodes of a graph, or of one branch of it."""
+        for initializer in graph.initializer:
+            data = np.asarray(numpy_helper.to_array(initializer))
+            self._tensors[initializer.name] = Constant(data, initializer.name, learnable=data.dtype.kind == "f")
+        for node in graph.node:
+            drawn = zip(node.output, self._draw(node), strict=False)
+            self._tensors |= {name: tensor for name, tensor in drawn if name and tensor is not None}
+
+    def _branch(self, node: Any, origin: str) -> tuple[Tensor | None, ...]:
+        """The outputs of the branch that is taken, whatever the data: the condition must be constant."""
+        condition = self._read(node.input[0], origin)
+        if not isinstance(condition, Constant):
+            raise MicrograftError("what it does depends on the data", where=f"layer {origin!r} (If)")
+        wanted = "then_branch" if condition.data.item() else "else_branch"
+        branch = next(each.g for each in node.attribute if each.name == wanted)
+        self._draw_all(branch)
+        return tuple(self._read(port.name, origin) for port in branch.output)
+
     def _draw(self, node: Any) -> tuple[Tensor | None, ...]:
         """The outputs of one node; None for one that nobody reads or that we do not compute."""
         origin = node.name or node.output[0]
+        if node.op_type == "If":
+            return self._branch(node, origin)
         inputs = tuple(self._read(name, origin) if name else None for name in node.input)
         present = [each for each in inputs if each is not None]
         constants = [each for each in present if isinstance(each, Constant)]
@@ -120,3 +136,9 @@ class _Importer:
             return [np.asarray(each) for each in results]
         except Exception as error:  # the evaluator raises whatever the operator's NumPy code does
             raise unsupported(f"{node.op_type} of constants", origin, tuple(HANDLERS)) from error
+
+
+def _read_in(graph: Any) -> set[str]:
+    """Names of all that somebody in a graph or in its branches reads."""
+    found = {name for node in graph.node for name in node.input} | {port.name for port in graph.output}
+    return found.union(*(_read_in(each.g) for node in graph.node for each in node.attribute if each.HasField("g")))

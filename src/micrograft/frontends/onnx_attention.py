@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograft.frontends import layers, transformers
+from micrograft.frontends import layers, rearrange, transformers
 from micrograft.frontends.network import Constant, Tensor
 from micrograft.frontends.onnx_operators import Call, handles
 from micrograft.ir.types import Array, Shape
@@ -120,7 +120,7 @@ def _by_parts(call: Call, heads: _Heads, bias: Array, seen: Array) -> tuple[Tens
     network, origin = call.network, call.origin
     mode, shared = call.integer("qk_matmul_output_mode", 0), heads.q.shape[1] // heads.k.shape[1]
     chosen = np.repeat(np.arange(heads.k.shape[1]), shared)
-    k, v = (transformers.take(network, each, 1, chosen, origin=origin) for each in (heads.k, heads.v))
+    k, v = (rearrange.take(network, each, 1, chosen, origin=origin) for each in (heads.k, heads.v))
     turned = network.transpose(k, (0, 1, 3, 2), origin=origin)
     scale = call.number("scale", 0.0) or heads.q.shape[3] ** -0.5
     plain = layers.scale(network, transformers.matmul(network, heads.q, turned, origin=origin), scale, origin=origin)

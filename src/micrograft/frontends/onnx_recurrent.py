@@ -7,8 +7,8 @@ from dataclasses import replace
 from micrograft.frontends import layers, recurrent
 from micrograft.frontends.network import Tensor
 from micrograft.frontends.onnx_operators import Call, handles
+from micrograft.frontends.rearrange import part
 from micrograft.frontends.recurrent import STATES, Weights
-from micrograft.frontends.transformers import part
 from micrograft.ops import gru, lstm, rnn
 from micrograft.ops.concat import SliceAttrs
 from micrograft.ops.recurrent import RecurrentAttrs

@@ -14,11 +14,10 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from micrograft.frontends.channels_first import channels_back, channels_last
+from micrograft.frontends import transformers
 from micrograft.frontends.network import Constant, Tensor
 from micrograft.frontends.onnx_operators import Call
 from micrograft.ir.types import Array
-from micrograft.ops.matmul import MatmulAttrs
 
 _OPSET = 19
 """The reference's Resize is the same from here on."""
@@ -34,13 +33,11 @@ def resize_by_matrices(call: Call, sizes: Sequence[int], scales: Sequence[Fracti
         if sizes[axis] == size and scales[axis] == 1 and tuple(region) == (0.0, 1.0):
             continue
         matrix, shift = _affine(call, size, sizes[axis], float(scales[axis]), region)
-        last = channels_last(call.network, y, axis, origin=call.origin)
-        rows = Constant(matrix.T.astype(np.float32), f"{call.origin}.resize_{axis}")
-        product = call.network.add("matmul", (last, rows), MatmulAttrs(), origin=call.origin)
+        y = transformers.along(call.network, y, axis, matrix, f"{call.origin}.resize_{axis}", origin=call.origin)
         if np.any(shift):
-            outside = Constant(shift.astype(np.float32), f"{call.origin}.outside_{axis}")
-            product = call.network.add("add", (product, outside), origin=call.origin)
-        y = channels_back(call.network, product, axis, origin=call.origin)
+            rest = (1,) * (len(y.shape) - 1 - axis)
+            outside = Constant(shift.astype(np.float32).reshape(-1, *rest), f"{call.origin}.outside_{axis}")
+            y = call.network.add("add", (y, outside), origin=call.origin)
     return y
 
 

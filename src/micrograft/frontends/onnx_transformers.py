@@ -7,9 +7,6 @@ import numpy as np
 from micrograft.frontends import layers, transformers, zoo
 from micrograft.frontends.network import Constant, Tensor
 from micrograft.frontends.onnx_operators import Call, handles
-from micrograft.ir.types import Array
-
-_MOST = 2**62  # what exporters write for "to the end"
 
 
 @handles("LayerNormalization")
@@ -80,75 +77,3 @@ def _swish(call: Call) -> Tensor:
 @handles("MatMul")
 def _matmul(call: Call) -> Tensor:
     return transformers.matmul(call.network, call.x, call.tensor(1), origin=call.origin)
-
-
-@handles("ReduceSum")
-def _reduce_sum(call: Call) -> Tensor:
-    axes = call.axes(1)
-    if not axes:
-        if call.integer("noop_with_empty_axes", 0):
-            return call.x
-        axes = tuple(range(len(call.x.shape)))
-    keep = bool(call.integer("keepdims", 1))
-    return layers.total(call.network, call.x, axes, keep=keep, mean=False, origin=call.origin)
-
-
-@handles("ReduceSumSquare")
-def _reduce_sum_square(call: Call) -> Tensor:
-    axes = call.axes(1) or tuple(range(len(call.x.shape)))
-    square = call.network.add("mul", (call.x, call.x), origin=call.origin)
-    keep = bool(call.integer("keepdims", 1))
-    return layers.total(call.network, square, axes, keep=keep, mean=False, origin=call.origin)
-
-
-@handles("Slice")
-def _slice(call: Call) -> Tensor:
-    starts, stops = _integers(call, 1), _integers(call, 2)
-    given = call.constant(3)
-    axes = range(len(starts)) if given is None else [int(axis) for axis in given]
-    steps = [1] * len(starts) if call.constant(4) is None else _integers(call, 4)
-    y = call.x
-    for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
-        y = transformers.part(call.network, y, axis, start, min(stop, _MOST), step, origin=call.origin)
-    return y
-
-
-def _integers(call: Call, index: int) -> list[int]:
-    found = call.constant(index)
-    if found is None:
-        raise call.refused(f"its input {index} is missing")
-    return [int(each) for each in np.atleast_1d(found)]
-
-
-@handles("Split")
-def _split(call: Call) -> tuple[Tensor, ...]:
-    axis = call.integer("axis", 0) % len(call.x.shape)
-    whole = call.x.shape[axis]
-    given = call.constant(1)
-    if given is not None:
-        sizes = [int(size) for size in given]
-    else:
-        count = call.integer("num_outputs", call.outputs)
-        size = -(-whole // count)
-        sizes = [min(size, whole - start) for start in range(0, whole, size)]
-    return tuple(transformers.split(call.network, call.x, axis, sizes, origin=call.origin))
-
-
-@handles("Gather")
-def _gather(call: Call) -> Tensor:
-    axis, tokens = call.integer("axis", 0), call.tensor(1)
-    source = call.network.source(call.x)
-    if source and not isinstance(tokens, Constant) and axis == 0 and len(call.x.shape) == 2:
-        origin = source.removesuffix(".weight") if source.endswith(".weight") else call.origin
-        return transformers.embedding(call.network, call.x, tokens, origin=origin)
-    indices: Array | None = call.constant(1)
-    if indices is None:
-        raise call.refused("its indices are missing")
-    return transformers.take(call.network, call.x, axis, np.asarray(indices), origin=call.origin)
-
-
-@handles("Expand")
-def _expand(call: Call) -> Tensor:
-    wanted = _integers(call, 1)
-    shape = np.broadcast_shapes(call.x.shape, tuple(wanted))
-    return transformers.expand(call.network, call.x, shape, origin=call.origin)

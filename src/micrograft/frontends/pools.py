@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from micrograft.frontends import channels_first, layers, transformers, zoo
+from micrograft.frontends import channels_first, layers, rearrange, zoo
 from micrograft.frontends.channels_first import Windows
 from micrograft.frontends.network import Constant, Network, Tensor, refused
 from micrograft.ir.types import Shape
@@ -79,7 +79,7 @@ def _mean_along(
     for tap in range(kernel):
         start = tap * dilation
         stop = start + (positions - 1) * stride + 1
-        part = transformers.part(network, padded, axis, start, stop, stride, origin=origin)
+        part = rearrange.part(network, padded, axis, start, stop, stride, origin=origin)
         total = part if total is None else network.add("add", (total, part), origin=origin)
     assert total is not None
     places = np.arange(positions)[:, None] * stride + np.arange(kernel) * dilation - before

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import tflite
 
-from micrograft.frontends import channels_first, layers, transformers, zoo
+from micrograft.frontends import channels_first, layers, rearrange, transformers, zoo
 from micrograft.frontends.channels_first import same_padding
 from micrograft.frontends.network import Constant, Tensor
 from micrograft.frontends.tflite_operators import Call, Handler, handles, stride_of
@@ -174,7 +174,7 @@ def _slice(call: Call) -> Tensor:
     y = call.x
     for axis, (start, size) in enumerate(zip(call.integers(1), call.integers(2), strict=True)):
         stop = y.shape[axis] if size < 0 else start + size
-        y = transformers.part(call.network, y, axis, start, stop, origin=call.origin)
+        y = rearrange.part(call.network, y, axis, start, stop, origin=call.origin)
     return y
 
 
@@ -190,7 +190,7 @@ def _strided_slice(call: Call) -> Tensor:
             gone.append(axis)
         start = 0 if call.integer("BeginMask") & bit else start
         stop = size if call.integer("EndMask") & bit and axis not in gone else stop
-        y = transformers.part(call.network, y, axis, start, stop, step, origin=call.origin)
+        y = rearrange.part(call.network, y, axis, start, stop, step, origin=call.origin)
     kept = tuple(size for axis, size in enumerate(y.shape) if axis not in gone)
     return call.network.reshape(y, kept, origin=call.origin)
 
@@ -202,7 +202,7 @@ def _split(call: Call) -> tuple[Tensor, ...]:
     if x.shape[axis] % count:
         raise call.refused(f"an axis of {x.shape[axis]} does not split into {count}")
     sizes = [x.shape[axis] // count] * count
-    return tuple(transformers.split(call.network, x, axis, sizes, origin=call.origin))
+    return tuple(rearrange.split(call.network, x, axis, sizes, origin=call.origin))
 
 
 @handles("SPLIT_V")
@@ -211,15 +211,14 @@ def _split_v(call: Call) -> tuple[Tensor, ...]:
     sizes, (axis,) = list(call.integers(1)), call.integers(2)
     if -1 in sizes:
         sizes[sizes.index(-1)] = call.x.shape[axis] - sum(sizes) - 1
-    return tuple(transformers.split(call.network, call.x, axis, sizes, origin=call.origin))
+    return tuple(rearrange.split(call.network, call.x, axis, sizes, origin=call.origin))
 
 
 @handles("UNPACK")
 def _unpack(call: Call) -> tuple[Tensor, ...]:
     axis = call.integer("Axis")
     return tuple(
-        transformers.select(call.network, call.x, axis, index, origin=call.origin)
-        for index in range(call.x.shape[axis])
+        rearrange.select(call.network, call.x, axis, index, origin=call.origin) for index in range(call.x.shape[axis])
     )
 
 
@@ -236,7 +235,7 @@ def _gather(call: Call) -> Tensor:
     indices = call.tensor(1)
     if not isinstance(indices, Constant) or call.integer("BatchDims"):
         raise call.refused("its indices are computed from the data, and must be constant")
-    return transformers.take(call.network, call.x, call.integer("Axis"), indices.data, origin=call.origin)
+    return rearrange.take(call.network, call.x, call.integer("Axis"), indices.data, origin=call.origin)
 
 
 @handles("BATCH_MATMUL")

@@ -142,12 +142,9 @@ def _adaptive_average_pool(call: Call) -> Tensor:
 @handles("mean")
 def _mean(call: Call) -> Tensor:
     axes = call.get("dim")
-    if not axes:
-        raise call.refused("a mean over all axes is not supported")
+    chosen = [axes] if isinstance(axes, int) else axes or range(len(call.x.shape))
     keep = bool(call.get("keepdim", False))
-    return channels_first.mean(
-        call.network, call.x, [axes] if isinstance(axes, int) else axes, keep=keep, origin=call.origin
-    )
+    return channels_first.mean(call.network, call.x, chosen, keep=keep, origin=call.origin)
 
 
 @handles("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm", "_native_batch_norm_legit")

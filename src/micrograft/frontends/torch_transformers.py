@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from micrograft.frontends import layers, transformers
-from micrograft.frontends.network import Constant, Tensor
+from micrograft.frontends.network import Tensor
 from micrograft.frontends.torch_operators import Call, handles
 
 
@@ -71,77 +71,6 @@ def _baddbmm(call: Call) -> Tensor:
         raise call.refused("baddbmm with alpha or beta is not supported")
     product = transformers.matmul(call.network, call.tensor("batch1"), call.tensor("batch2"), origin=call.origin)
     return layers.arithmetic(call.network, "add", product, call.tensor("self"), origin=call.origin)
-
-
-@handles("sum")
-def _sum(call: Call) -> Tensor:
-    axes = call.get("dim")
-    every = range(len(call.x.shape)) if axes is None or axes == [] else axes
-    keep = bool(call.get("keepdim", False))
-    chosen = [every] if isinstance(every, int) else list(every)
-    return layers.total(call.network, call.x, chosen, keep=keep, mean=False, origin=call.origin)
-
-
-@handles("slice")
-def _slice(call: Call) -> Tensor:
-    axis, step = int(call.get("dim", 0)), int(call.get("step", 1))
-    start, stop = int(call.get("start", 0)), int(call.get("end", call.x.shape[axis]))
-    return transformers.part(call.network, call.x, axis, start, stop, step, origin=call.origin)
-
-
-@handles("narrow")
-def _narrow(call: Call) -> Tensor:
-    axis, start = int(call.get("dim")), int(call.get("start"))
-    start += call.x.shape[axis] if start < 0 else 0
-    return transformers.part(call.network, call.x, axis, start, start + int(call.get("length")), origin=call.origin)
-
-
-@handles("select")
-def _select(call: Call) -> Tensor:
-    axis, index = int(call.get("dim")), int(call.get("index"))
-    return transformers.select(call.network, call.x, axis, index, origin=call.origin)
-
-
-@handles("unbind")
-def _unbind(call: Call) -> tuple[Tensor, ...]:
-    axis = int(call.get("dim", 0))
-    indices = range(call.x.shape[axis])
-    return tuple(transformers.select(call.network, call.x, axis, index, origin=call.origin) for index in indices)
-
-
-@handles("split", "split_with_sizes")
-def _split(call: Call) -> tuple[Tensor, ...]:
-    axis = int(call.get("dim", 0))
-    sizes = call.get("split_sizes") or call.get("split_size")
-    whole = call.x.shape[axis]
-    if isinstance(sizes, int):
-        sizes = [min(sizes, whole - start) for start in range(0, whole, sizes)]
-    return tuple(transformers.split(call.network, call.x, axis, sizes, origin=call.origin))
-
-
-@handles("chunk")
-def _chunk(call: Call) -> tuple[Tensor, ...]:
-    axis = int(call.get("dim", 0))
-    whole = call.x.shape[axis]
-    size = -(-whole // int(call.get("chunks")))
-    sizes = [min(size, whole - start) for start in range(0, whole, size)]
-    return tuple(transformers.split(call.network, call.x, axis, sizes, origin=call.origin))
-
-
-@handles("index_select")
-def _index_select(call: Call) -> Tensor:
-    index = call.tensor("index")
-    if not isinstance(index, Constant):
-        raise call.refused("its indices are computed from the data, and must be constant")
-    return transformers.take(call.network, call.x, int(call.get("dim")), index.data, origin=call.origin)
-
-
-@handles("stack")
-def _stack(call: Call) -> Tensor:
-    parts = call.get("tensors")
-    axis = int(call.get("dim", 0)) % (len(parts[0].shape) + 1)
-    ones = [layers.unsqueeze(call.network, each, [axis], origin=call.origin) for each in parts]
-    return layers.concat(call.network, ones, axis, origin=call.origin)
 
 
 @handles("expand", "broadcast_to")

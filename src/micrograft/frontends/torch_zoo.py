@@ -131,23 +131,6 @@ def _adaptive_max_pool(call: Call) -> Tensor:
     return channels_first.max_pool(call.network, call.x, windows, ceil=False, origin=call.origin)
 
 
-@handles("amax")
-def _amax(call: Call) -> Tensor:
-    return _reduced(call, call.x)
-
-
-@handles("amin")
-def _amin(call: Call) -> Tensor:
-    negated = layers.scale(call.network, call.x, -1.0, origin=call.origin)
-    return layers.scale(call.network, _reduced(call, negated), -1.0, origin=call.origin)
-
-
-def _reduced(call: Call, x: Tensor) -> Tensor:
-    axes = call.get("dim", [])
-    every = (axes if isinstance(axes, (list, tuple)) else [axes]) or range(len(x.shape))
-    return zoo.maximum(call.network, x, every, keep=bool(call.get("keepdim", False)), origin=call.origin)
-
-
 @handles("argmax")
 def _argmax(call: Call) -> Tensor:
     axis = call.get("dim")

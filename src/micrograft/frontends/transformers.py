@@ -1,4 +1,4 @@
-"""Layers of transformers as PyTorch and ONNX mean them: attention, normalisations, products, reductions, slices.
+"""Layers of transformers as PyTorch and ONNX mean them: attention, normalisations, products, tables of words.
 
 They are drawn with our operators over channels that are last. Attention takes and gives heads as an axis of their
 own, (batch, heads, rows, width); the reshapes and transpositions around it cancel the exporter's own.
@@ -11,13 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from micrograft.frontends import layers
+from micrograft.frontends import layers, rearrange
 from micrograft.frontends.channels_first import channels_back, channels_last
 from micrograft.frontends.network import Constant, Network, Tensor, refused
 from micrograft.ir.types import Array, DType, Shape, Value
 from micrograft.ops.arithmetic import ExpandAttrs
 from micrograft.ops.attention import MASKED, AttentionAttrs
-from micrograft.ops.concat import SliceAttrs
 from micrograft.ops.embedding import EmbeddingAttrs
 from micrograft.ops.matmul import MatmulAttrs
 from micrograft.ops.normalization import NormalizationAttrs
@@ -127,50 +126,13 @@ def matmul(network: Network, a: Tensor, b: Tensor, *, origin: str) -> Value:
     return network.add("matmul", operands, MatmulAttrs(), origin=origin)
 
 
-def part(network: Network, x: Tensor, axis: int, start: int, stop: int, step: int = 1, *, origin: str) -> Tensor:
-    """The indices from start to stop − 1 of an axis, in steps, as Python counts them: out of range is cut off."""
-    axis %= len(x.shape)
-    indices = range(*slice(start, stop, step).indices(x.shape[axis]))
-    if len(indices) == x.shape[axis] and step == 1:
-        return x
-    if not indices:
-        raise refused(f"nothing of {x.shape} is left from {start} to {stop} along axis {axis}", origin)
-    if step < 0:
-        return take(network, x, axis, np.array(indices), origin=origin)
-    attrs = SliceAttrs(axis, indices[0], indices[-1] + 1, step)
-    return network.add("slice", (x,), attrs, origin=origin)
-
-
-def select(network: Network, x: Tensor, axis: int, index: int, *, origin: str) -> Value:
-    """One index of an axis, which is then gone."""
-    axis %= len(x.shape)
-    index %= x.shape[axis]
-    one = part(network, x, axis, index, index + 1, origin=origin)
-    return network.reshape(one, (*x.shape[:axis], *x.shape[axis + 1 :]), origin=origin)
-
-
-def split(network: Network, x: Tensor, axis: int, sizes: Sequence[int], *, origin: str) -> list[Tensor]:
-    """Consecutive parts of an axis."""
-    found, start = [], 0
-    for size in sizes:
-        found.append(part(network, x, axis, start, start + size, origin=origin))
-        start += size
-    return found
-
-
-def take(network: Network, x: Tensor, axis: int, indices: Array, *, origin: str) -> Tensor:
-    """Constant indices of an axis; their own shape takes the axis' place."""
-    axis %= len(x.shape)
-    chosen = [int(index) % x.shape[axis] for index in indices.reshape(-1)]
-    parts: list[Tensor] = []
-    while chosen:
-        step = chosen[1] - chosen[0] if len(chosen) > 1 and chosen[1] > chosen[0] else 1
-        length = next((n for n, index in enumerate(chosen) if index != chosen[0] + n * step), len(chosen))
-        stop = chosen[length - 1] + 1
-        parts.append(part(network, x, axis, chosen[0], stop, step, origin=origin))
-        chosen = chosen[length:]
-    y = parts[0] if len(parts) == 1 else layers.concat(network, parts, axis, origin=origin)
-    return network.reshape(y, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), origin=origin)
+def along(network: Network, x: Tensor, axis: int, matrix: Array, name: str, *, origin: str) -> Value:
+    """An axis of `x` multiplied by a constant matrix (outputs, size), which no method takes for a layer's weight."""
+    rows = Constant(matrix.T.astype(np.float32), name)
+    last = channels_last(network, x, axis, origin=origin)
+    return channels_back(
+        network, network.add("matmul", (last, rows), MatmulAttrs(), origin=origin), axis, origin=origin
+    )
 
 
 def expand(network: Network, x: Tensor, shape: Sequence[int], *, origin: str) -> Tensor:
@@ -186,7 +148,7 @@ def embedding(network: Network, weight: Tensor, tokens: Tensor, padding: int = -
     """Rows of a table: (rows, C). tokens: an input of the network, or constant. padding: a row that is not trained."""
     table = network.value(weight, trains=True)
     if isinstance(tokens, Constant):
-        return take(network, table, 0, tokens.data, origin=origin)
+        return rearrange.take(network, table, 0, tokens.data, origin=origin)
     if tokens.dtype is not DType.INT32:
         raise refused("its indices are computed from the data, and must be an input or constant", origin)
     return network.add("embedding", (tokens, table), EmbeddingAttrs(table.shape[0], padding), origin=origin)

@@ -74,11 +74,8 @@ def stretched(shape: Shape, to: Shape) -> tuple[int, ...]:
     return missing + tuple(0 if size == 1 else step for size, step in zip(shape, contiguous(shape), strict=True))
 
 
-def walk(shape: Shape, *strides: Sequence[int]) -> Walk:
-    """The walk over the indices of `shape`, for tensors with these strides, last axis fastest.
-
-    At most five axes may be left after merging.
-    """
+def merged(shape: Shape, *strides: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
+    """The axes of a walk over `shape`: (size, step of each tensor). Those that lie behind one another are one."""
     axes: list[tuple[int, tuple[int, ...]]] = []
     for size, *steps in zip(shape, *strides, strict=True):
         if size == 1:
@@ -87,8 +84,15 @@ def walk(shape: Shape, *strides: Sequence[int]) -> Walk:
             axes[-1] = (axes[-1][0] * size, tuple(steps))
         else:
             axes.append((size, tuple(steps)))
-    if not axes:
-        axes = [(1, (1,) * len(strides))]
+    return axes or [(1, (1,) * len(strides))]
+
+
+def walk(shape: Shape, *strides: Sequence[int]) -> Walk:
+    """The walk over the indices of `shape`, for tensors with these strides, last axis fastest.
+
+    At most five axes may be left after merging.
+    """
+    axes = merged(shape, *strides)
     assert len(axes) <= MAX_RANK, f"{shape} has too many axes to walk over"
     axes = [(1, (0,) * len(strides))] * (MAX_RANK - len(axes)) + axes
     *outer_axes, (columns, steps_in_row) = axes
