@@ -98,6 +98,7 @@ def recipe_json(recipe: Recipe, origin: Origin) -> dict[str, Any]:
         "name": recipe.name,
         "arena": recipe.arena,
         "gradients": recipe.gradients,
+        "truncate": recipe.truncate,
         "classes": origin.classes,
         "classes_seed": origin.seed,
         "shapes": {name: list(shape) for name, shape in origin.shapes.items()},
@@ -136,6 +137,7 @@ def read_adapter(folder: Path) -> Adapter:
             name=words["name"],
             arena=words.get("arena"),
             gradients=words.get("gradients", "float32"),
+            truncate=words.get("truncate", 0),
         )
         shapes = {name: tuple(shape) for name, shape in words["shapes"].items()}
         ranges = words.get("ranges")

@@ -38,6 +38,7 @@ from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.prune import prune
 from micrograft.passes.quantize_gradients import quantize_gradients
 from micrograft.passes.replace_head import replace_head
+from micrograft.passes.truncate import truncate
 from micrograft.peft.method import Start, apply_methods
 from micrograft.planning.backpropagation import backpropagation_ram
 from micrograft.planning.memory import Ram, lay_out
@@ -100,6 +101,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
     input, from which new parameters are drawn. Raises MicrograftError.
     """
     graph = float_head(graph)
+    graph = truncate(graph, recipe.truncate) if recipe.truncate else graph
     mean_square = _mean_squares(graph, samples) if samples is not None else {}
     adapted = apply_methods(graph, recipe.methods, Start(recipe.seed, mean_square))
     own = {param.name for param in graph.params}

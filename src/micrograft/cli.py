@@ -131,6 +131,12 @@ _HOW = _options(
         type=click.Choice(get_args(Gradients)),
         help="Of an int8 network; by default int16 where the board has no float unit, else float32.",
     ),
+    click.option(
+        "--truncate",
+        type=click.IntRange(min=1),
+        metavar="STEPS",
+        help="Cut the gradients of recurrent layers every so many steps; by default they flow through all.",
+    ),
     click.option("--seed", default=0, show_default=True, help="Of new parameters."),
     click.option("--name", default="model", show_default=True, help="Prefix of all names in the C library."),
     _PRECISION,
@@ -412,6 +418,7 @@ def _adapted(model: Path, words: dict[str, Any], board: str | None) -> PeftModel
         name=words["name"],
         arena=parse_arena(words["arena"]) if words["arena"] is not None else None,
         gradients=words["gradients"] or usual_gradients(find_board(board) if board is not None else None),
+        truncate=words["truncate"] or 0,
         origin=origin,
     )
 

@@ -220,6 +220,7 @@ def get_peft_model(
     name: str = "model",
     arena: int | float | None = None,
     gradients: Gradients = "float32",
+    truncate: int = 0,
     origin: Origin | None = None,
 ) -> PeftModel:
     """Wrap a network so that `methods` (one, or several together) adapt it.
@@ -228,7 +229,7 @@ def get_peft_model(
     and `PeftModel`.
     """
     chosen = (methods,) if isinstance(methods, Method) else tuple(methods)
-    recipe = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients)
+    recipe = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients, truncate)
     return PeftModel(network, recipe, samples, origin=origin)
 
 

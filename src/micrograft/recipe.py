@@ -22,6 +22,7 @@ class Recipe:
     trained codes. name: prefix of all C names. arena: bytes that the training step's arena may have or, below 1.0,
     a share of what it would have; forward values are computed again, as few as possible, where that makes it fit.
     None for no limit. gradients: of an int8 network, in float32, or in integers with a scale that follows the data.
+    truncate: steps after which the gradients of recurrent layers no longer flow back; 0 lets them flow through all.
     """
 
     methods: tuple[Method, ...]
@@ -33,6 +34,7 @@ class Recipe:
     name: str = "model"
     arena: int | float | None = None
     gradients: Gradients = "float32"
+    truncate: int = 0
 
 
 def usual_gradients(board: Board | None) -> Gradients:

@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor, nn
 
-from micrograft import api
+from micrograft import api, get_peft_model
+from micrograft.adapter import read_adapter
 from micrograft.boards import find_board
+from micrograft.cli import main
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD
-from micrograft.passes.truncate import truncate
 from micrograft.peft.full import Full
 from micrograft.peft.lora import LoRA
 from micrograft.samples import Samples
@@ -106,7 +108,7 @@ def test_twenty_steps_agree_through_onnx(name: str, dynamo: bool, method: str, t
 def test_truncation_is_detaching(name: str) -> None:
     """Gradients cut every 4 steps are PyTorch's with the state detached there, for 20 steps."""
     module, graph = network(name)
-    with api.host(_full(truncate(graph, 4))) as runner:
+    with api.host(_full(graph, truncate=4)) as runner:
         losses = [runner.train_step(x, y) for x, y in samples(20)]
         trained = runner.parameters()
     reference = copy.deepcopy(module).double()
@@ -127,15 +129,36 @@ def test_truncation_is_detaching(name: str) -> None:
         close(trained[source], tensor.detach().numpy())
 
 
-def _full(graph: Graph) -> api.Library:
-    return api.adapt(graph, api.Recipe((Full(),), SGD(lr=0.05), clip=None, name="net"))
+def _full(graph: Graph, **settings: int) -> api.Library:
+    return api.adapt(graph, api.Recipe((Full(),), SGD(lr=0.05), clip=None, name="net", **settings))
 
 
 def test_truncation_needs_a_recurrent_layer() -> None:
     """There is nothing to truncate in a network without time."""
     graph = api.load(nn.Linear(3, 2), example=[np.zeros((1, 3), np.float32)])
     with pytest.raises(MicrograftError, match="no recurrent layer"):
-        truncate(graph, 4)
+        _full(graph, truncate=4)
+
+
+def test_truncation_is_an_option(tmp_path: Path) -> None:
+    """`--truncate` trains what `Recipe(truncate=...)` does, which is not what all steps train, and is recorded."""
+    module, _ = network("gru")
+    export(module, SHAPE, tmp_path / "gru.onnx", dynamo=False)
+    x, y = (np.stack(each) for each in zip(*samples(4), strict=True))
+    np.savez(tmp_path / "data.npz", x=x[:, 0], y=y[:, 0])
+    learned = []
+    for words in (["--truncate", "3"], []):
+        out = tmp_path / f"out{len(words)}"
+        arguments = ["train", tmp_path / "gru.onnx", "--data", tmp_path / "data.npz", "--method", "full", "--out", out]
+        result = CliRunner().invoke(main, [*map(str, arguments), *words])
+        assert result.exit_code == 0, result.output
+        adapter = read_adapter(out)
+        assert adapter.recipe.truncate == (3 if words else 0)
+        learned.append(adapter.tensors)
+    assert any(not np.array_equal(learned[0][name], learned[1][name]) for name in learned[0])
+    ours = get_peft_model(api.load(tmp_path / "gru.onnx"), Full(), truncate=3)
+    ours.train(x[:, 0], y[:, 0])
+    assert all(np.array_equal(tensor, ours.tensors[name]) for name, tensor in learned[0].items())
 
 
 def test_gates_are_kept_in_place() -> None:
