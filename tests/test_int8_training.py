@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from micrograft.ir.graph import Graph, Node, TrainStep
 from micrograft.ir.types import Array
 from micrograft.ops.fixed_point import factor_of
 from micrograft.ops.requantization import MULTIPLIER, SHIFT, Codes
+from micrograft.ops.sparse_layer import SparseAttrs
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.passes.float_head import float_head
 from micrograft.passes.fuse_quantization import fuse_quantization
@@ -24,6 +26,8 @@ from micrograft.peft.head import Head
 from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
+from micrograft.peft.scheme import LayerScheme, Scheme
+from micrograft.peft.sparse import Sparse
 from micrograft.reference import Memory, run, run_step
 from micrograft.samples import Samples, check_inputs
 from micrograft.toolchain.emulator import Emulator
@@ -31,6 +35,16 @@ from micrograft.toolchain.runner import measure_ram
 from tests.int8_networks import KEYWORDS, MCUNET, RESNET, drawn, inputs, model
 
 Tensor = torch.Tensor
+SPARSE = Sparse(
+    Scheme(
+        (
+            LayerScheme("stem", weight=0.4, side="output"),
+            LayerScheme("depthwise", bias=True, weight=0.5),
+            LayerScheme("pointwise", bias=True, weight=0.3),
+            LayerScheme("head", bias=True, weight=0.5),
+        )
+    )
+)
 METHODS: list[tuple[Method, ...]] = [
     (Head(),),
     (LoRA(rank=3),),
@@ -38,6 +52,8 @@ METHODS: list[tuple[Method, ...]] = [
     (Bias(),),
     (LoRA(rank=2, freeze_a=True), Bias()),
     (Full(),),
+    (SPARSE,),
+    (Sparse(Scheme(SPARSE.scheme.layers[1:])), LoRA(rank=2)),
 ]
 
 
@@ -87,7 +103,7 @@ def test_board_and_host_agree_in_every_bit_and_the_plan_in_every_byte(methods: t
         assert measure_ram(board, board.device, data[0], np.array([0], np.int32)) == bill.ram
 
 
-@pytest.mark.parametrize("methods", [(LoRA(rank=3), Head()), (LoRA(rank=2), Bias()), (Full(),)])
+@pytest.mark.parametrize("methods", [(LoRA(rank=3), Head()), (LoRA(rank=2), Bias()), (Full(),), (SPARSE,)])
 def test_gradients_are_those_of_a_straight_through_network_in_pytorch(methods: tuple[Method, ...]) -> None:
     """Every trained tensor's gradient equals autograd's where rounding passes gradients and clamps stop them."""
     library = adapted(methods)
@@ -129,7 +145,7 @@ def _autograd(graph: Graph, params: dict[str, Array], sample: Array, label: int)
     values[graph.inputs[0].value.name] = torch.from_numpy(sample.astype(np.float64))
     for node in graph.nodes:
         result = MEANINGS[node.op](node, *(values[value.name] for value in node.inputs))
-        y = getattr(node.attrs, "y", None)
+        y = getattr(getattr(node.attrs, "attrs", node.attrs), "y", None)
         if isinstance(y, Codes):
             exact = torch.from_numpy(codes[node.outputs[0].name].astype(np.float64))
             passed = result * torch.from_numpy(y.mask(codes[node.outputs[0].name]).astype(np.float64))
@@ -157,6 +173,13 @@ def _coded(node: Node, x: Tensor, weight: Tensor, bias: Tensor, factors: Tensor)
     return (sums + bias) * factor
 
 
+def _sparse(node: Node, x: Tensor, frozen: Tensor, part: Tensor, index: Tensor, *others: Tensor) -> Tensor:
+    attrs = node.attrs
+    assert isinstance(attrs, SparseAttrs)
+    whole = frozen.index_copy(0 if attrs.side == "output" else -1, index.long(), part)
+    return MEANINGS[attrs.base](replace(node, op=attrs.base, attrs=attrs.attrs), x, whole, *others)
+
+
 def _adapted(node: Node, *inputs: Tensor) -> Tensor:
     *base, down, up = inputs
     return _coded(node, *base) + down @ up.T / node.attrs.y.quant.scale  # type: ignore[attr-defined]
@@ -181,6 +204,8 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "quantized_conv": _coded,
     "quantized_depthwise_conv": _coded,
     "adapted_conv": _adapted,
+    "sparse_layer": _sparse,
+    "sparse_quantized_layer": _sparse,
     "conv_of_codes": _of_codes,
     "quantized_add": _sum,
     "quantized_mean": _mean,

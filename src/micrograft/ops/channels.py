@@ -82,7 +82,8 @@ def _put(attrs: Attrs, arrays: Arrays) -> Arrays:
 
 def put_call(x: Value, part: Value, index: Value, y: Value) -> KernelCall:
     """The C call that copies x to y and puts some channels into it."""
-    return KernelCall("mg_put_channels_float32", "mg_channels_params", _fields(x, index), (x, part, index, y))
+    function = f"mg_put_channels_{x.dtype.value}"
+    return KernelCall(function, "mg_channels_params", _fields(x, index), (x, part, index, y))
 
 
 def _put_call(node: Node) -> tuple[KernelCall, ...]:
@@ -95,6 +96,8 @@ def _put_samples() -> Iterator[Sample]:
     for shape, index in _cases():
         x, part = generator.standard_normal(shape), generator.standard_normal((*shape[:-1], len(index)))
         yield Sample((x.astype(np.float32), part.astype(np.float32), np.array(index, np.int32)))
+        codes, other = (generator.integers(-128, 128, each.shape).astype(np.int8) for each in (x, part))
+        yield Sample((codes, other, np.array(index, np.int32)))
 
 
 PUT_CHANNELS = Operator(
@@ -103,6 +106,6 @@ PUT_CHANNELS = Operator(
     infer=_infer_put,
     evaluate=_put,
     samples=_put_samples,
-    kernels={DType.FLOAT32: _put_call},
+    kernels={DType.FLOAT32: _put_call, DType.INT8: _put_call},
     inplace=((0, 0),),
 )

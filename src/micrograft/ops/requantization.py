@@ -101,7 +101,7 @@ def with_mask(call: KernelCall, node: Node, y: Codes) -> tuple[KernelCall, ...]:
     """The calls of a node: its kernel, and where the mask is wanted what takes it off the output."""
     if len(node.outputs) == 1:
         return (call,)
-    codes, mask = node.outputs
+    codes, mask, *_ = node.outputs
     fields = (("size", codes.type.size), ("low", y.low), ("high", y.high))
     return call, KernelCall("mg_code_mask_int8", "mg_code_mask_params", fields, (codes, mask))
 

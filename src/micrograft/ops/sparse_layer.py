@@ -10,7 +10,7 @@ where they are the input's, and x where they are the output's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -54,7 +54,27 @@ class SparseAttrs(Attrs):
     @property
     def keeps_channels(self) -> bool:
         """Whether the gradient of the part needs no more of x than the chosen channels."""
-        return self.side == "input" or self.base == "depthwise_conv"
+        return self.side == "input" or self.depthwise
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel of the input meets one of the output alone."""
+        return self.base.endswith("depthwise_conv")
+
+    def check(self, weight: TensorType, part: TensorType, index: TensorType) -> None:
+        """Raise ShapeError unless the part is so many channels of the weight."""
+        count = require_index(index, weight.shape[0 if self.side == "output" else -1])
+        expected = (count, *weight.shape[1:]) if self.side == "output" else (*weight.shape[:-1], count)
+        found = (part.shape, part.dtype)
+        require(found == (expected, weight.dtype), f"the trained channels are {part}, not {expected}")
+        require(not self.depthwise or self.side == "input", "a depthwise weight's channels are its last axis")
+        require(self.depthwise or getattr(self.conv, "groups", 1) == 1, "the layer has groups")
+
+    @property
+    def conv(self) -> ConvAttrs | None:
+        """The convolution; None of a linear layer."""
+        attrs = getattr(self.attrs, "conv", self.attrs)
+        return attrs if isinstance(attrs, ConvAttrs) else None
 
 
 def joined(side: Side, weight: Array, part: Array, index: Array) -> Array:
@@ -69,16 +89,15 @@ def joined(side: Side, weight: Array, part: Array, index: Array) -> Array:
 
 def _infer(attrs: SparseAttrs, types: Types) -> Types:
     x, weight, part, index, *bias = types
-    channels = weight.shape[0 if attrs.side == "output" else -1]
-    count = require_index(index, channels)
-    expected = (count, *weight.shape[1:]) if attrs.side == "output" else (*weight.shape[:-1], count)
-    require(part == replace(weight, shape=expected), f"the trained channels are {part}, not {expected}")
-    require(attrs.base != "depthwise_conv" or attrs.side == "input", "a depthwise weight's channels are its last axis")
-    require(attrs.base != "conv" or getattr(attrs.attrs, "groups", 1) == 1, "the layer has groups")
+    attrs.check(weight, part, index)
     (y,) = BASES[attrs.base].infer(attrs.attrs, (x, weight, *bias))
-    require(attrs.base != "depthwise_conv" or y.shape[-1] == x.shape[-1], "the layer has more outputs than inputs")
-    taken = index.size if attrs.keeps_channels else x.shape[-1]
-    return y, TensorType((*x.shape[:-1], taken), x.dtype)
+    return y, taken_type(attrs, x, y, index)
+
+
+def taken_type(attrs: SparseAttrs, x: TensorType, y: TensorType, index: TensorType) -> TensorType:
+    """What is kept of x. Raises ShapeError where a depthwise convolution makes several outputs of an input."""
+    require(not attrs.depthwise or y.shape[-1] == x.shape[-1], "the layer has more outputs than inputs")
+    return replace(x, shape=(*x.shape[:-1], index.size if attrs.keeps_channels else x.shape[-1]))
 
 
 def _evaluate(attrs: SparseAttrs, arrays: Arrays) -> Arrays:
@@ -89,77 +108,93 @@ def _evaluate(attrs: SparseAttrs, arrays: Arrays) -> Arrays:
 
 
 def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
-    x, weight, part, index, *bias = node.inputs
-    dy, attrs = gradients[0], node.attrs
-    assert dy is not None and isinstance(attrs, SparseAttrs)
-    chosen = dy  # what reaches the trained channels
-    if not (attrs.side == "input" and attrs.base != "depthwise_conv"):
-        chosen = backward.emit("take_channels", dy, index)
-    dx = d_part = None
-    if backward.needs(part):
-        read = backward.keep(node, "taken") if attrs.keeps_channels else x
-        d_part = _weight_gradient(backward, attrs, read, chosen, part)
-    if backward.needs(x):
-        frozen = _input_gradient(backward, attrs, dy, weight, x.shape)
-        if attrs.keeps_channels:
-            trained = _input_gradient(backward, attrs, chosen, part, (*x.shape[:-1], index.type.size))
-            dx = backward.emit("put_channels", frozen, trained, index)
-        else:
-            dx = backward.emit("add", frozen, _input_gradient(backward, attrs, chosen, part, x.shape))
+    (dy,), (_, _, part, _, *bias) = gradients, node.inputs
+    assert dy is not None and isinstance(node.attrs, SparseAttrs)
+    conv, base = node.attrs.conv, node.attrs.base
+    attrs = ConvWeightGradientAttrs(conv, part.shape[1:-1]) if conv is not None else None
+    dx, d_part = sparse_gradients(
+        backward, node, dy, base, lambda x, dy: backward.emit(f"{base}_weight_gradient", x, dy, attrs=attrs)
+    )
     return (dx, None, d_part, None, *(bias_gradient(backward, each, dy) for each in bias))
 
 
-def _input_gradient(backward: Backward, attrs: SparseAttrs, dy: Value, weight: Value, x: Shape) -> Value:
-    conv = ConvInputGradientAttrs(attrs.attrs, x) if isinstance(attrs.attrs, ConvAttrs) else None
-    return backward.emit(f"{attrs.base}_input_gradient", dy, weight, attrs=conv)
+def sparse_gradients(
+    backward: Backward, node: Node, dy: Value, base: str, weight_gradient: Callable[[Value, Value], Value]
+) -> tuple[Value | None, Value | None]:
+    """The gradients of x and of the trained channels, from that of the layer's sums.
+
+    base: the layer on real numbers. weight_gradient: that of the ordinary layer, from x and dy.
+    """
+    x, frozen, part, index, *_ = node.inputs
+    attrs = node.attrs
+    assert isinstance(attrs, SparseAttrs)
+
+    def input_gradient(dy: Value, weight: Value, shape: Shape) -> Value:
+        conv = ConvInputGradientAttrs(attrs.conv, shape) if attrs.conv is not None else None
+        return backward.emit(f"{base}_input_gradient", dy, weight, attrs=conv)
+
+    inputs_only = attrs.side == "input" and not attrs.depthwise
+    chosen = dy if inputs_only else backward.emit("take_channels", dy, index)  # what reaches the trained channels
+    dx = d_part = None
+    if backward.needs(part):
+        d_part = weight_gradient(backward.keep(node, "taken") if attrs.keeps_channels else x, chosen)
+    if backward.needs(x) and attrs.keeps_channels:
+        trained = input_gradient(chosen, part, (*x.shape[:-1], index.type.size))
+        dx = backward.emit("put_channels", input_gradient(dy, frozen, x.shape), trained, index)
+    elif backward.needs(x):
+        dx = backward.emit("add", input_gradient(dy, frozen, x.shape), input_gradient(chosen, part, x.shape))
+    return dx, d_part
 
 
-def _weight_gradient(backward: Backward, attrs: SparseAttrs, x: Value, dy: Value, part: Value) -> Value:
-    kernel = part.shape[1:-1]
-    conv = ConvWeightGradientAttrs(attrs.attrs, kernel) if isinstance(attrs.attrs, ConvAttrs) else None
-    return backward.emit(f"{attrs.base}_weight_gradient", x, dy, attrs=conv)
-
-
-def _scratch(node: Node) -> tuple[Value, ...]:
+def joining_scratch(node: Node) -> tuple[Value, ...]:
+    """Where the kernel joins rows of the weight."""
     assert isinstance(node.attrs, SparseAttrs)
     weight = node.inputs[1]
-    if node.attrs.base == "depthwise_conv":
-        return (scratch_of(node, weight.type.size),)
-    return (scratch_of(node, weight.type.size // weight.shape[0] * min(_BLOCK, weight.shape[0])),)
+    rows = weight.shape[0] if node.attrs.depthwise else min(_BLOCK, weight.shape[0])
+    (scratch,) = (scratch_of(node, weight.type.size // weight.shape[0] * rows),)
+    return (replace(scratch, type=replace(scratch.type, dtype=weight.dtype)),)
 
 
 def _call(node: Node) -> tuple[KernelCall, ...]:
     x, weight, part, index, *bias = node.inputs
     attrs, y = node.attrs, node.outputs[0]
     assert isinstance(attrs, SparseAttrs)
-    (scratch,) = _scratch(node)
+    (scratch,) = joining_scratch(node)
     start = bias[0] if bias else None
     calls: tuple[KernelCall, ...]
-    if attrs.base == "depthwise_conv":
-        assert isinstance(attrs.attrs, ConvAttrs)
+    if attrs.depthwise:
+        assert attrs.conv is not None
         put = put_call(weight, part, index, scratch)
-        window = attrs.attrs.window(weight.shape[1:-1])
+        window = attrs.conv.window(weight.shape[1:-1])
         channels = x.shape[-1]
         pointers = (x, scratch, start, y)
         calls = (put, *conv_kernel_call("mg_depthwise_conv_float32", window, x.shape, channels, channels, *pointers))
     else:
         two_places = Group("mg_sparse_weight", (("frozen", weight), ("part", part), ("index", index)))
-        calls = (KernelCall("mg_sparse_conv_float32", "mg_sparse_conv_params", _fields(attrs, x, weight, index),
+        calls = (KernelCall("mg_sparse_conv_float32", "mg_sparse_conv_params", shape_fields(attrs, x, weight, index),
                             (x, two_places, start, scratch, y)),)  # fmt: skip
-    if len(node.outputs) == 1:
-        return calls
-    if attrs.keeps_channels:
-        return (*calls, take_call(x, index, node.outputs[1]))
-    fields = (("rows", 1), ("columns", x.type.size), ("x_stride", 0), ("y_stride", 0))
-    return (*calls, KernelCall("mg_copy_float32", "mg_copy_params", fields, (x, node.outputs[1])))
+    return (*calls, *taken_calls(node, 1))
 
 
-def _fields(
+def taken_calls(node: Node, output: int) -> tuple[KernelCall, ...]:
+    """The call that keeps the chosen channels of x, where somebody wants them."""
+    if len(node.outputs) <= output:
+        return ()
+    assert isinstance(node.attrs, SparseAttrs)
+    x, index, taken = node.inputs[0], node.inputs[3], node.outputs[output]
+    if node.attrs.keeps_channels:
+        return (take_call(x, index, taken),)
+    fields = (("rows", 1), ("channels", x.type.size), ("chosen", 0))
+    pointers = (x, None, None, taken)
+    return (KernelCall(f"mg_put_channels_{x.dtype.value}", "mg_channels_params", fields, pointers),)
+
+
+def shape_fields(
     attrs: SparseAttrs, x: Value, weight: Value, index: Value
 ) -> tuple[tuple[str, int | float | tuple[int, ...]], ...]:
-    """A linear layer is a 1×1 convolution along the vectors of its input."""
-    conv, shape, kernel = attrs.attrs, x.shape, weight.shape[1:-1]
-    if not isinstance(conv, ConvAttrs):
+    """The first fields of the kernel's parameters. A linear layer is a 1×1 convolution along its rows."""
+    conv, shape, kernel = attrs.conv, x.shape, weight.shape[1:-1]
+    if conv is None:
         conv, shape, kernel = ConvAttrs((1,), ((0, 0),), (1,)), (1, rows(x.shape), x.shape[-1]), (1,)
     return (
         *conv.window(kernel).fields(shape),
@@ -186,16 +221,19 @@ def _samples() -> Iterator[Sample]:
             if grouped or (name == "depthwise_conv" and weight.shape[-1] != x.shape[-1]):
                 continue
             side: Side = "output" if number % 2 and name != "depthwise_conv" else "input"
-            channels = weight.shape[0 if side == "output" else -1]
-            index = np.sort(generator.permutation(channels)[: 1 + number % channels]).astype(np.int32)
-            frozen = weight.copy()
-            part = weight[index].copy() if side == "output" else weight[..., index].copy()
-            if side == "output":
-                frozen[index] = 0
-            else:
-                frozen[..., index] = 0
+            places = sample_places(generator, weight, side, number)
             wanted = (0, 2, *range(4, 4 + len(bias)))
-            yield Sample((x, frozen, part, index, *bias), SparseAttrs(name, sample.attrs, side), wanted)
+            yield Sample((x, *places, *bias), SparseAttrs(name, sample.attrs, side), wanted)
+
+
+def sample_places(generator: np.random.Generator, weight: Array, side: Side, number: int) -> tuple[Array, Array, Array]:
+    """A weight as two: what is frozen, what is trained, and which channels that is."""
+    channels = weight.shape[0 if side == "output" else -1]
+    index = np.sort(generator.permutation(channels)[: 1 + number % channels]).astype(np.int32)
+    places = index if side == "output" else (..., index)
+    frozen, part = weight.copy(), weight[places].copy()
+    frozen[places] = 0
+    return frozen, part, index
 
 
 SPARSE_LAYER = Operator(
@@ -208,5 +246,5 @@ SPARSE_LAYER = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
-    scratch=_scratch,
+    scratch=joining_scratch,
 )

@@ -20,6 +20,7 @@ from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops import operator_of
 from micrograft.ops.builder import Builder
 from micrograft.ops.sparse_layer import BASES, SparseAttrs
+from micrograft.ops.sparse_quantized_layer import QUANTIZED_BASES
 from micrograft.peft.method import Method, Start
 from micrograft.peft.scheme import LayerScheme, Scheme
 
@@ -37,6 +38,7 @@ class Sparse(Method):
 
     name: ClassVar[str] = "sparse"
     first: ClassVar[str] = "file"
+    int8: ClassVar[bool] = True
     scheme: Scheme = _NOTHING
     file: str = ""
 
@@ -112,7 +114,7 @@ def _trained_weight(graph: Graph, scheme: LayerScheme, weight: Param) -> Graph:
         return _marked(graph, [weight.name])
     readers = graph.readers[weight.name]
     _check(scheme, readers)
-    axis = _axis(weight, scheme.side) if readers[0].op != "depthwise_conv" else -1
+    axis = -1 if readers[0].op.endswith("depthwise_conv") else _axis(weight, scheme.side)
     if scheme.count(weight.value.shape[axis]) == weight.value.shape[axis]:
         return _marked(graph, [weight.name])
     index = _choice(scheme, weight, axis)
@@ -132,19 +134,21 @@ def _trained_weight(graph: Graph, scheme: LayerScheme, weight: Param) -> Graph:
 def _check(scheme: LayerScheme, readers: Sequence[Node]) -> None:
     """Raise MicrograftError unless all that reads a weight are layers of which channels can be trained."""
     for node in readers:
-        depthwise = node.op == "depthwise_conv" and node.outputs[0].shape[-1] == node.inputs[0].shape[-1]
-        if node.op == "linear" or (node.op == "conv" and getattr(node.attrs, "groups", 1) == 1) or depthwise:
+        op, conv = node.op.removeprefix("quantized_"), getattr(node.attrs, "conv", node.attrs)
+        depthwise = op == "depthwise_conv" and node.outputs[0].shape[-1] == node.inputs[0].shape[-1]
+        if op == "linear" or (op == "conv" and getattr(conv, "groups", 1) == 1) or depthwise:
             continue
         where = "" if node.origin == scheme.layer else f" (its weight is that of {node.origin!r} too)"
-        what = f"channels cannot be chosen of an operator {node.op}{where}" if node.op not in BASES else "it has groups"
+        what = f"channels cannot be chosen of an operator {op}{where}" if op not in BASES else "it has groups"
         raise scheme.mistake(what, "set weight = 1 to train the whole tensor")
 
 
 def _reading(node: Node, part: Param, index: Param, side: str) -> Node:
     """The layer, reading its weight in two places."""
-    x, weight, *bias = node.inputs
+    x, weight, *others = node.inputs
     attrs = SparseAttrs(node.op, node.attrs, "output" if side == "output" else "input")
-    return replace(node, op="sparse_layer", inputs=(x, weight, part.value, index.value, *bias), attrs=attrs)
+    op = "sparse_quantized_layer" if node.op in QUANTIZED_BASES else "sparse_layer"
+    return replace(node, op=op, inputs=(x, weight, part.value, index.value, *others), attrs=attrs)
 
 
 def _axis(weight: Param, side: str) -> int:
@@ -179,7 +183,9 @@ def _choice(scheme: LayerScheme, weight: Param, axis: int) -> Array:
     elif scheme.choose == "first":
         numbers = np.arange(count)
     else:
-        squares = np.square(np.moveaxis(weight.data, axis, 0).astype(np.float64)).reshape(len(order), -1).sum(axis=1)
+        quant = weight.value.type.quant
+        real = weight.data if quant is None else quant.real(weight.data)
+        squares = np.square(np.moveaxis(real, axis, 0).astype(np.float64)).reshape(len(order), -1).sum(axis=1)
         numbers = np.argsort(-squares[order], kind="stable")[:count]
     return np.sort(order[numbers])
 
@@ -187,7 +193,14 @@ def _choice(scheme: LayerScheme, weight: Param, axis: int) -> Array:
 def _part(weight: Param, axis: int, index: Array, builder: Builder) -> tuple[Param, Param]:
     """The trained channels as a parameter, and where they stand as another."""
     data = np.ascontiguousarray(weight.data[index] if axis == 0 else weight.data[..., index])
-    value = Value(builder.unique(f"{weight.name}_chosen"), replace(weight.value.type, shape=data.shape))
+    quant = weight.value.type.quant
+    if quant is not None and quant.axis == axis % weight.data.ndim:
+        quant = replace(
+            quant,
+            scales=tuple(quant.scales[place] for place in index),
+            zero_points=tuple(quant.zero_points[place] for place in index),
+        )
+    value = Value(builder.unique(f"{weight.name}_chosen"), replace(weight.value.type, shape=data.shape, quant=quant))
     places = _places(weight.value.shape, axis)
     user_shape, (moving,) = _cut(weight.to_user(places), len(index))
     permutation, axes = weight.permutation, weight.axes

@@ -17,5 +17,7 @@ void mg_take_channels_int8(const mg_channels_params *params, const int8_t *x, co
 /* y: (rows, channels) = x, but part: (rows, chosen) at index. y may be x. */
 void mg_put_channels_float32(const mg_channels_params *params, const float *x, const float *part,
                              const int32_t *index, float *y);
+void mg_put_channels_int8(const mg_channels_params *params, const int8_t *x, const int8_t *part, const int32_t *index,
+                          int8_t *y);
 
 #endif

@@ -1,4 +1,5 @@
-/* The convolution on int8 codes behind mg_conv_int8 and mg_adapted_conv_int8; the detour of the first is null. */
+/* The convolution on int8 codes behind mg_conv_int8, mg_adapted_conv_int8 and mg_sparse_conv_int8; only the second has a
+ * detour that is not null. y_step: from one position of y to the next, out_channels or more. */
 #ifndef MG_CONV_CORE_INT8_H
 #define MG_CONV_CORE_INT8_H
 
@@ -83,7 +84,7 @@ static inline void mg_conv_group_int8(const mg_conv_int8_params *params, const m
 }
 
 static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                                     const mg_channels *channels, const mg_detour *detour, int8_t *y) {
+                                     const mg_channels *channels, const mg_detour *detour, int32_t y_step, int8_t *y) {
     const float *values = detour ? detour->down : 0;
     const mg_axis *const width = &params->width;
     const int32_t taken = params->in_channels / params->groups;
@@ -99,16 +100,16 @@ static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const in
     for (int32_t row = 0; row < params->height.output; ++row) {
         const mg_overlap down = mg_taps_at(&params->height, row);
         s.rows = down.count;
-        for (int32_t column = 0; column < width->output; ++column) {
+        for (int32_t column = 0; column < width->output; ++column, y += y_step) {
             const mg_overlap along = mg_taps_at(width, column);
             const int8_t *w = weight + (down.first * width->kernel + along.first) * taken;
             s.x = x + (down.other * width->input + along.other) * params->in_channels;
             s.runs = joined ? 1 : along.count;
             s.length = joined ? along.count * taken : taken;
-            for (int32_t from = 0; from < params->out_channels; from += outputs, s.x += taken, y += outputs) {
+            for (int32_t from = 0; from < params->out_channels; from += outputs, s.x += taken) {
                 const float *up = detour ? detour->up + from * params->rank : 0;
                 mg_conv_group_int8(params, &s, w + from * s.weight_output, channels->bias + from,
-                                   channels->factors + 2 * from, up, values, outputs, y);
+                                   channels->factors + 2 * from, up, values, outputs, y + from);
             }
             if (detour) {
                 values += params->rank;

@@ -2,6 +2,7 @@
 #ifndef MG_SPARSE_CONV_H
 #define MG_SPARSE_CONV_H
 
+#include "mg_fixed_point.h"
 #include "mg_window.h"
 
 typedef struct {
@@ -25,5 +26,27 @@ typedef struct {
  * the weight, or as many as there are outputs. */
 void mg_sparse_conv_float32(const mg_sparse_conv_params *params, const float *x, const mg_sparse_weight *weight,
                             const float *bias, float *scratch, float *y);
+
+typedef struct {
+    mg_axis height;
+    mg_axis width;
+    int32_t in_channels;
+    int32_t out_channels;
+    int32_t chosen;
+    int32_t by_output;
+    int32_t x_zero; /* the code of x that means 0 */
+    mg_code_range y;
+} mg_sparse_conv_int8_params;
+
+/* The same of codes. */
+typedef struct {
+    const int8_t *frozen;
+    const int8_t *part;
+    const int32_t *index;
+} mg_sparse_codes;
+
+/* y as mg_conv_int8 gives it for the joined weight. */
+void mg_sparse_conv_int8(const mg_sparse_conv_int8_params *params, const int8_t *x, const mg_sparse_codes *weight,
+                         const mg_channels *channels, int8_t *scratch, int8_t *y);
 
 #endif
