@@ -28,6 +28,7 @@ from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
 from micrograft.peft.scheme import LayerScheme, Scheme
 from micrograft.peft.sparse import Sparse
+from micrograft.planning.memory import Ram
 from micrograft.reference import Memory, run, run_step
 from micrograft.samples import Samples, check_inputs
 from micrograft.toolchain.emulator import Emulator
@@ -87,6 +88,12 @@ def test_the_loss_falls(methods: tuple[Method, ...]) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
+def assert_planned(measured: Ram, planned: Ram) -> None:
+    """Every part is what was planned, to the byte; the stack's bound is a multiple of 8, at most 256 above."""
+    assert measured.stack <= planned.stack <= measured.stack + 256
+    assert replace(measured, stack=planned.stack) == planned
+
+
 @pytest.mark.parametrize("methods", METHODS)
 def test_board_and_host_agree_in_every_bit_and_the_plan_in_every_byte(methods: tuple[Method, ...]) -> None:
     """Five steps leave the same parameters on the emulated board; RAM planned is RAM measured there."""
@@ -100,7 +107,7 @@ def test_board_and_host_agree_in_every_bit_and_the_plan_in_every_byte(methods: t
             assert host.train_step(sample, target) == board.train_step(sample, target)
         assert host.state() == board.state()
         assert isinstance(board.device, Emulator)
-        assert measure_ram(board, board.device, data[0], np.array([0], np.int32)) == bill.ram
+        assert_planned(measure_ram(board, board.device, data[0], np.array([0], np.int32)), bill.ram)
 
 
 @pytest.mark.parametrize("methods", [(LoRA(rank=3), Head()), (LoRA(rank=2), Bias()), (Full(),), (SPARSE,)])
@@ -240,4 +247,4 @@ def test_published_networks_learn_a_new_head_on_a_board(name: str, place: str) -
             assert host.train_step(sample, target) == board.train_step(sample, target)
         assert host.state() == board.state()
         assert isinstance(board.device, Emulator)
-        assert measure_ram(board, board.device, data.x[0], data.y[0]) == bill.ram
+        assert_planned(measure_ram(board, board.device, data.x[0], data.y[0]), bill.ram)
