@@ -1,8 +1,10 @@
 """Published int8 networks in our C: whose bits they give, what they need on an STM32F746, what an inference executes.
 
 The networks, spoken digits and photographs lie in ../shared. TFLite networks are held against TensorFlow Lite
-Micro; MCUNet against ONNX Runtime without graph optimizations (with them its int8 products saturate on processors
-without VNNI). Run: python -m benchmarks.int8_inference [inputs per network, 200]
+Micro; MCUNet against ONNX Runtime in three ways: with its int8 kernels alone (`session.qdqisint8allowed`, its default
+on Arm), as it comes (on x86 12 of 43 convolutions then run in float32), and without graph optimizations (all of them
+do); and these among one another. On processors without VNNI its int8 products saturate.
+Run: python -m benchmarks.int8_inference [inputs per network, 200]
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from micrograft.codegen.weights import tables
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.ops import operator_of
+from micrograft.ops.quantize import DequantizeAttrs
 from micrograft.samples import check_inputs
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import count_instructions
@@ -44,32 +48,34 @@ def tensorflow_lite_micro(path: Path) -> Reference:
     return run
 
 
-def onnx_runtime(path: Path) -> Reference:
+def onnx_runtime(path: Path, way: str) -> Reference:
+    """way: one of `WAYS`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if way == "int8":
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
+    if way == "unoptimized":
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session: Any = onnxruntime.InferenceSession(str(path), options)
     return lambda real, codes: np.asarray(session.run(None, {"image": real[None]})[0])
 
 
-def compare(network: Graph, reference: Reference, real: Array) -> str:
-    """How our C's outputs on this computer compare."""
-    codes = check_inputs(real, network.inputs[0])
-    step = next((node.attrs.x.scale for node in network.nodes if node.op == "dequantize"), 1.0)
-    worst, close, top = [], [], 0
-    with api.host(api.freeze(network)) as runner:
-        for one, coded in zip(real, codes, strict=True):
-            ours, theirs = runner.predict(coded), reference(one, coded)
-            steps = np.rint(np.abs(ours.astype(np.float64) - theirs) / step)
-            worst.append(steps.max())
-            close.append(np.mean(steps <= 1))
-            top += int(ours.argmax() == theirs.argmax())
-    equal = sum(each == 0 for each in worst)
-    text = f"equal in every bit {equal} of {len(real)}"
-    if equal < len(real):
-        text += f", same class {top}, within one step {np.mean(close):.1%} of values, at most {max(worst):.0f} steps"
+WAYS = ("int8", "as it comes", "unoptimized")
+
+
+def compare(network: Graph, one: Array, other: Array) -> str:
+    """How the outputs of two runtimes compare: (inputs, outputs) each."""
+    step = next((node.attrs.x.scale for node in network.nodes if isinstance(node.attrs, DequantizeAttrs)), 1.0)
+    steps = np.rint(np.abs(one.astype(np.float64) - other) / step)
+    equal = int((steps.max(axis=1) == 0).sum())
+    text = f"equal in every bit {equal} of {len(one)}"
+    if equal < len(one):
+        top = int((one.argmax(axis=1) == other.argmax(axis=1)).sum())
+        text += (
+            f", same class {top}, within one step {np.mean(steps <= 1):.1%} of values, at most {steps.max():.0f} steps"
+        )
     return text
 
 
@@ -92,13 +98,29 @@ def costs(library: Library, codes: Array) -> str:
     )
 
 
+def answers(network: Graph, real: Array, name: str) -> dict[str, Array]:
+    """Runtime to its outputs."""
+    codes = check_inputs(real, network.inputs[0])
+    if name == MCUNET:
+        references = {f"ONNX Runtime, {way}": onnx_runtime(model(name), way) for way in WAYS}
+    else:
+        references = {"TensorFlow Lite Micro": tensorflow_lite_micro(model(name))}
+    found = {}
+    with api.host(api.freeze(network)) as runner:
+        references = {"micrograft": lambda real, codes: runner.predict(codes), **references}
+        for runtime, run in references.items():
+            found[runtime] = np.stack([run(*pair).ravel() for pair in zip(real, codes, strict=True)])
+    return found
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    references = {KEYWORDS: tensorflow_lite_micro, RESNET: tensorflow_lite_micro, MCUNET: onnx_runtime}
-    for name, reference in references.items():
+    for name in (KEYWORDS, RESNET, MCUNET):
         network = api.load(model(name))
         real = inputs(name, count)
-        print(f"{name}: {compare(network, reference(model(name)), real)}", flush=True)
+        print(name, flush=True)
+        for (one, a), (other, b) in combinations(answers(network, real, name).items(), 2):
+            print(f"    {one} and {other}: {compare(network, a, b)}", flush=True)
         library = api.freeze(network)
         print(f"    {BOARD}: {costs(library, check_inputs(real[:1], network.inputs[0])[0])}", flush=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from micrograft import api
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array, DType
 from micrograft.ops import operator_of
+from micrograft.ops.quantize import DequantizeAttrs
 from micrograft.samples import check_inputs
 from tests.int8_networks import KEYWORDS, MCUNET, RESNET, inputs, model
 
@@ -81,23 +83,43 @@ def _disagreements(network: Graph, codes: dict[str, Array]) -> int:
     return differ
 
 
-def test_mcunet_as_a_whole_answers_like_onnx_runtime() -> None:
-    """On 20 photographs our C and ONNX Runtime name the same class, and nine logits of ten lie within one step."""
-    path = model(MCUNET)
-    network = api.load(path)
-    assert network.inputs[0].value.dtype is DType.INT8  # the image is taken as codes: 48 KiB, not 192
+def _answers(path: Path, images: Array, **config: str) -> Array:
+    """Of ONNX Runtime. config: of the session, dots written as two underscores."""
     runtime = pytest.importorskip("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for key, value in config.items():
+        options.add_session_config_entry(key.replace("__", "."), value)
     session = runtime.InferenceSession(str(path), options)
-    step = next(node.attrs.x.scale for node in network.nodes if node.op == "dequantize")
-    images = inputs(MCUNET, 20)
-    close = []
+    return np.concatenate([session.run(None, {"image": image[None]})[0] for image in images])
+
+
+def _ours(path: Path, images: Array) -> tuple[Array, float]:
+    """The logits of our C, and their step."""
+    network = api.load(path)
+    assert network.inputs[0].value.dtype is DType.INT8  # the image is taken as codes: 48 KiB, not 192
+    step = next(node.attrs.x.scale for node in network.nodes if isinstance(node.attrs, DequantizeAttrs))
     with api.host(api.freeze(network)) as runner:
-        for image, sample in zip(images, check_inputs(images, network.inputs[0]), strict=True):
-            (theirs,) = session.run(None, {"image": image[None]})
-            ours = runner.predict(sample)
-            assert ours.argmax() == theirs.argmax()
-            close.append(np.abs(ours - theirs) < 1.5 * step)
-    assert np.mean(close) > 0.9
+        return api.predict(runner, check_inputs(images, network.inputs[0])), step
+
+
+def test_mcunet_gives_the_bits_of_onnx_runtime_in_int8() -> None:
+    """On 50 photographs every logit is the one that ONNX Runtime computes with its int8 kernels alone.
+
+    They are its default on Arm. On x86 without VNNI they saturate between products.
+    """
+    cpu = Path("/proc/cpuinfo")
+    if cpu.is_file() and "flags" in cpu.read_text() and "vnni" not in cpu.read_text():
+        pytest.skip("ONNX Runtime's int8 products saturate on this processor")
+    path, images = model(MCUNET), inputs(MCUNET, 50)
+    ours, _ = _ours(path, images)
+    np.testing.assert_array_equal(ours, _answers(path, images, session__qdqisint8allowed="1"))
+
+
+def test_mcunet_answers_like_onnx_runtime_out_of_the_box() -> None:
+    """Which on x86 computes 12 of 43 convolutions in float32: most logits still lie within one step."""
+    path, images = model(MCUNET), inputs(MCUNET, 20)
+    ours, step = _ours(path, images)
+    theirs = _answers(path, images)
+    assert np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1)) >= 0.95
+    assert np.mean(np.abs(ours - theirs) < 1.5 * step) > 0.95

@@ -1,8 +1,9 @@
 """The integer arithmetic of int8 networks.
 
 A real factor is held as multiplier · 2^(shift − 31) with a multiplier from 2^30 up to 2^31 (gemmlowp). Rounding.TWICE
-gives the bits of TensorFlow Lite's reference kernels, Rounding.ONCE those of real arithmetic, which is what ONNX
-means. `mg_fixed_point.h` is the same in C. All arrays here are int64 with int32 contents.
+gives the bits of TensorFlow Lite's reference kernels. With Rounding.ONCE the sums of a layer become codes with the bits
+of ONNX Runtime's int8 kernels, and all else with those of real arithmetic. `mg_fixed_point.h` is the same in C. All
+arrays here are int64 with int32 contents.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ LOW, HIGH = -128, 127
 """The ends of int8."""
 
 
+_FLOAT_LIMIT = np.float32(1 << 22)
+"""Whole numbers of this size have no half between them in float32; no code is so large."""
+
+
 class Rounding(enum.IntEnum):
     """How a product with a factor is rounded; the values are those of `mg_fixed_point.h`.
 
     TWICE: to nearest, ties up, after the doubling high multiplication, and to nearest, ties away from zero, after the
-    shift to the right. ONCE: to nearest, ties to even.
+    shift to the right. ONCE: to nearest, ties to even; of a layer's sum, which is held in float32, the product with a
+    float32 factor, itself in float32.
     """
 
     TWICE = 0
@@ -87,6 +93,24 @@ def rescaled(x: Array, multiplier: Array, shift: Array, rounding: Rounding) -> A
         nearest = (product + half) >> (31 - shift)
         return np.asarray(np.where((product & (2 * half - 1)) == half, nearest & ~1, nearest))
     return divided(raised(x, np.asarray(multiplier, np.int64), shift), right_shift(shift))
+
+
+def float_factor(x_scale: float, weight_scales: Array, y_scale: float) -> Array:
+    """Input · weight / output scale as ONNX Runtime computes it, in float32."""
+    scales = np.float32(x_scale) * np.asarray(weight_scales, np.float32)
+    return np.asarray(scales / np.float32(y_scale), np.float32)
+
+
+def scaled_sum(x: Array, multiplier: Array, shift: Array, rounding: Rounding) -> Array:
+    """What the sum of a layer's products becomes, in steps of its output; at most 2^22 either way if rounded once.
+
+    >>> int(scaled_sum(np.array(5), np.array(1 << 30), np.array(0), Rounding.ONCE))
+    2
+    """
+    if rounding is Rounding.TWICE:
+        return rescaled(x, multiplier, shift, rounding)
+    product = x.astype(np.float32) * factor_of(np.asarray(multiplier), np.asarray(shift)).astype(np.float32)
+    return np.rint(np.clip(product, -_FLOAT_LIMIT, _FLOAT_LIMIT)).astype(np.int64)
 
 
 def clamped(x: Array, low: int, high: int) -> Array:

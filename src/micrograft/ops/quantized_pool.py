@@ -16,7 +16,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, TensorType
 from micrograft.ops.average_pool import AVERAGE_POOL, AveragePoolAttrs, AveragePoolGradientAttrs
-from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of
+from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, scaled_sum
 from micrograft.ops.global_average_pool import GLOBAL_AVERAGE_POOL, GlobalAveragePoolGradientAttrs
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import Codes, check_codes, codes_gradient, sample_codes, with_mask
@@ -117,7 +117,7 @@ def _infer_mean(attrs: QuantizedMeanAttrs, types: Types) -> Types:
 def _evaluate_mean(attrs: QuantizedMeanAttrs, arrays: Arrays) -> Arrays:
     x = arrays[0].astype(np.int64) - attrs.x_zero
     sums = x.sum(axis=tuple(range(1, x.ndim - 1)), keepdims=True)
-    y = attrs.y.of(attrs.y.rescaled(sums, attrs.multiplier, attrs.shift))
+    y = attrs.y.of(scaled_sum(sums, np.array(attrs.multiplier), np.array(attrs.shift), attrs.y.rounding))
     return y, attrs.y.mask(y)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
-from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, multiplier_of, rescaled
+from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, multiplier_of, rescaled, scaled_sum
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -65,7 +65,7 @@ class Codes:
 def requantized(sums: Array, bias: Array, factors: Array, y: Codes) -> Array:
     """The codes of int32 sums: (..., outputs), biases not yet added."""
     total = sums.astype(np.int64) + bias
-    return y.of(y.rescaled(total, factors[:, MULTIPLIER], factors[:, SHIFT]))
+    return y.of(scaled_sum(total, factors[:, MULTIPLIER], factors[:, SHIFT], y.rounding))
 
 
 def factors_table(real: Array) -> Array:

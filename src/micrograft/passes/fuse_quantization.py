@@ -20,7 +20,7 @@ from micrograft.ops.average_pool import AveragePoolAttrs
 from micrograft.ops.builder import Builder
 from micrograft.ops.clip import ClipAttrs
 from micrograft.ops.conv import ConvAttrs
-from micrograft.ops.fixed_point import HIGH, LOW, multiplier_of
+from micrograft.ops.fixed_point import HIGH, LOW, Rounding, float_factor, multiplier_of
 from micrograft.ops.quantize import QuantizeAttrs, RequantizeAttrs
 from micrograft.ops.quantized_add import QuantizedAddAttrs
 from micrograft.ops.quantized_conv import QuantizedConvAttrs
@@ -143,7 +143,7 @@ class _Fusion:
         known = self._weights.get(weight.name) or _coded(weight, weight.grid, outputs_axis, self._builder)
         self._weights[weight.name] = known
         scales = np.broadcast_to(np.asarray(_meaning(known.value).scales), known.value.shape[outputs_axis])
-        factors = factors_table(site.x.scale * scales / site.y.quant.scale)
+        factors = factors_table(_factor(site, scales))
         biases = self._bias(bias[0] if bias else None, site, site.x.scale * scales)
         return known.value, biases, self._table(factors, f"{site.node.origin}.factors")
 
@@ -207,6 +207,13 @@ def _coded(weight: Param, grid: Quantization, outputs_axis: int, builder: Builde
     return replace(weight, value=value, data=codes, grid=None)
 
 
+def _factor(site: _Site, scales: Array) -> Array:
+    """From sums to codes. scales: of the weight."""
+    if site.y.rounding is Rounding.ONCE:
+        return float_factor(site.x.scale, scales, site.y.quant.scale)
+    return np.asarray(site.x.scale * scales / site.y.quant.scale)
+
+
 def _bias_codes(bias: Param, scales: Array) -> Array:
     """A bias as int32 codes of the sums' scales: those of the file where it gives them."""
     given = scales if bias.grid is None else np.broadcast_to(bias.grid.scales, len(scales))
@@ -250,7 +257,11 @@ def _average_pool(fusion: _Fusion, site: _Site) -> bool:
 
 def _mean(fusion: _Fusion, site: _Site) -> bool:
     count = site.codes[0].type.size // site.codes[0].shape[-1]
-    multiplier, shift = mean_factor(*multiplier_of(site.x.scale / site.y.quant.scale), count)
+    if site.y.rounding is Rounding.ONCE:
+        once = float_factor(site.x.scale, np.ones(1), float(np.float32(site.y.quant.scale) * np.float32(count)))
+        multiplier, shift = multiplier_of(float(once[0]))
+    else:
+        multiplier, shift = mean_factor(*multiplier_of(site.x.scale / site.y.quant.scale), count)
     return fusion.define(site, "quantized_mean", site.codes, QuantizedMeanAttrs(site.x.zero, multiplier, shift, site.y))
 
 

@@ -43,7 +43,7 @@ static inline int32_t mg_dot_int8(const int8_t *x, int32_t zero, const int8_t *w
 
 /* What a sum becomes. factor: multiplier and shift. */
 static inline int8_t mg_code_of_sum(const mg_code_range *range, int32_t sum, const int32_t *factor) {
-    return mg_code(range, mg_rescaled(range, sum, factor[0], factor[1]));
+    return mg_code(range, mg_scaled_sum(range, sum, factor[0], factor[1]));
 }
 
 /* What the sums of four neighbouring outputs become. */

@@ -2,7 +2,8 @@
  * A real factor is multiplier * 2^(shift - 31), with a multiplier of 0 or from 2^30 up to 2^31. Sums are int32.
  * Products are rounded twice, as in TensorFlow Lite's reference kernels (gemmlowp): to nearest, ties up, after the
  * doubling high multiplication, and to nearest, ties away from zero, after the shift to the right; or once, to
- * nearest, ties to even.
+ * nearest, ties to even. A layer's sums that are rounded once are scaled in float32, as ONNX Runtime's int8 kernels do;
+ * where there is no floating-point unit the same bits come from integers alone.
  * Codes saturate, they never wrap.
  * A negative number shifted to the right is taken to keep its sign, as all our compilers do. */
 #ifndef MG_FIXED_POINT_H
@@ -72,6 +73,56 @@ static inline int32_t mg_rescaled(const mg_code_range *range, int32_t x, int32_t
 /* A factor as float32, rounded once: 2^(shift - 31) is no subnormal, as a shift is at least -31. */
 static inline float mg_factor(int32_t multiplier, int32_t shift) {
     return (float)multiplier * mg_from_bits((uint32_t)(127 + shift - 31) << 23);
+}
+
+/* x to the 24 bits that a float32 holds, to nearest, ties to even; |x| is below 2^62. */
+static inline int64_t mg_to_float_bits(int64_t x) {
+    const uint64_t size = x < 0 ? (uint64_t)-x : (uint64_t)x;
+    if (size >> 24 == 0) {
+        return x;
+    }
+    const int32_t dropped = 40 - __builtin_clzll(size);
+    const uint64_t kept = size >> dropped;
+    const uint64_t rounded = (size + ((uint64_t)1 << (dropped - 1)) - 1 + (kept & 1)) >> dropped << dropped;
+    return x < 0 ? -(int64_t)rounded : (int64_t)rounded;
+}
+
+/* x times a factor with both in float32, the product too, then to nearest, ties to even: in integers. At most 2^22 either
+ * way, which is far beyond any code. */
+static inline int32_t mg_scaled_in_integers(int32_t x, int32_t multiplier, int32_t shift) {
+    const int64_t product = mg_to_float_bits(mg_to_float_bits(x) * mg_to_float_bits(multiplier));
+    const int32_t places = 31 - shift; /* from 1 to 62 unless a factor is 2^30 or more */
+    const int64_t limit = (int64_t)1 << 22;
+    int64_t nearest;
+    if (places < 1) {
+        nearest = product;
+    } else {
+        const int64_t half = (int64_t)1 << (places - 1);
+        nearest = (product + half) >> places;
+        nearest -= ((product & (2 * half - 1)) == half) & nearest & 1;
+    }
+    return (int32_t)(nearest > limit ? limit : nearest < -limit ? -limit : nearest);
+}
+
+/* The same in float32. */
+static inline int32_t mg_scaled_in_floats(int32_t x, int32_t multiplier, int32_t shift) {
+    const float limit = 4194304.0f;
+    const float magic = 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to a whole number */
+    const float product = (float)x * mg_factor(multiplier, shift);
+    const float within = product < -limit ? -limit : product > limit ? limit : product;
+    return (int32_t)(mg_bits(within + magic) - mg_bits(magic));
+}
+
+/* What the sum of a layer's products becomes, in steps of its output. */
+static inline int32_t mg_scaled_sum(const mg_code_range *range, int32_t sum, int32_t multiplier, int32_t shift) {
+    if (!range->once) {
+        return mg_rescaled_twice(sum, multiplier, shift);
+    }
+#if defined(__arm__) && !(defined(__ARM_FP) && (__ARM_FP & 4))
+    return mg_scaled_in_integers(sum, multiplier, shift);
+#else
+    return mg_scaled_in_floats(sum, multiplier, shift);
+#endif
 }
 
 /* The int8 code nearest to x between two codes. */

@@ -8,6 +8,6 @@ void mg_mean_int8(const mg_mean_int8_params *params, const int8_t *x, int8_t *y)
         for (int32_t position = 0; position < params->positions; ++position) {
             sum += x[position * channels + channel] - params->x_zero;
         }
-        y[channel] = mg_code(range, mg_rescaled(range, sum, params->multiplier, params->shift));
+        y[channel] = mg_code(range, mg_scaled_sum(range, sum, params->multiplier, params->shift));
     }
 }
