@@ -23,6 +23,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("search", "report"),
     ("api",),
     ("adapter", "explain", "comparison"),
+    ("trial",),
+    ("auto", "explore"),
     ("model",),
     ("hugging_face",),
     ("demo",),

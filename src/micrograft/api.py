@@ -41,6 +41,7 @@ from micrograft.passes.replace_head import replace_head
 from micrograft.passes.truncate import truncate
 from micrograft.peft.method import Start, apply_methods
 from micrograft.planning.backpropagation import backpropagation_ram
+from micrograft.planning.effort import Effort
 from micrograft.planning.memory import Ram, lay_out
 from micrograft.planning.plan import Plan
 from micrograft.planning.planner import fit_plan, make_plan
@@ -94,11 +95,12 @@ def quantize(graph: Graph, samples: Array, *, observer: Observer | None = None) 
     return precision.quantize(graph, samples, observer=observer).graph
 
 
-def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library:
+def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Effort | None = None) -> Library:
     """The network with its training step, planned, ready to be written as C.
 
     samples: (n, *input shape) in the network's own layout, a few of them; they tell the scale of each layer's
-    input, from which new parameters are drawn. Raises MicrograftError.
+    input, from which new parameters are drawn. effort: of the solver, where the recipe limits the arena. Raises
+    MicrograftError.
     """
     graph = float_head(graph)
     graph = truncate(graph, recipe.truncate) if recipe.truncate else graph
@@ -112,7 +114,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None) -> Library
         step = quantize_gradients(step, DType(recipe.gradients))
     step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, recipe.seed)
     ordinary = backpropagation_ram(prune(fold_batch_norm(graph)), recipe.optimizer.floats_per_parameter)
-    return replace(_planned(adapted, step, recipe.arena), backpropagation_ram=ordinary)
+    return replace(_planned(adapted, step, recipe.arena, effort), backpropagation_ram=ordinary)
 
 
 def freeze(graph: Graph, name: str = "model") -> Library:
@@ -233,7 +235,7 @@ def train(
     """
     assert samples.y is not None
     judged = test if test is not None else samples
-    before = _judge(runner, judged, "judging before", progress)
+    before = judge(runner, judged, "judging before", progress)
     instructions, ram = _measure(runner, samples)
     losses: list[float] = []
     total = epochs * len(samples)
@@ -248,7 +250,7 @@ def train(
                 raise MicrograftError(f"the loss is {loss} at step {len(losses)}", where="training", fix=fix)
             if progress is not None:
                 progress("training", len(losses), total, loss)
-    after = _judge(runner, judged, "judging after", progress)
+    after = judge(runner, judged, "judging after", progress)
     on = "emulator" if isinstance(runner.device, Emulator) else "host"
     return TrainRecord(bill, on, total, tuple(losses), before[0], after[0], before[1], after[1], instructions, ram)
 
@@ -262,6 +264,35 @@ def predict(runner: Runner, x: Array, progress: Progress | None = None) -> Array
             progress("predicting", len(answers), len(x), None)
     every = np.stack(answers)
     return every[:, 0] if every.ndim > 1 and every.shape[1] == 1 else every
+
+
+def judge(
+    runner: Runner, samples: Samples, what: str = "judging", progress: Progress | None = None
+) -> tuple[float | None, float]:
+    """Accuracy (None without classes) and mean loss of samples as `check_samples` returns them.
+
+    Where the loss reads the network's answer itself, it is computed here from that answer: one pass per sample.
+    """
+    library = runner.library
+    assert samples.y is not None and library.step is not None and library.target is not None
+    loss_node = library.step.graph.producers[library.step.loss.name]
+    reads_answer = loss_node.inputs[0].name == library.output.value.name
+    has_classes = library.target.value.dtype is DType.INT32
+    losses: list[float] = []
+    hits: list[Array] = []
+    for x, y in zip(samples.x, samples.y, strict=True):
+        answer = library.output.from_user(runner.predict(x)) if has_classes or reads_answer else None
+        if answer is not None and has_classes:
+            classes = answer if answer.dtype.kind == "i" else answer.argmax(axis=-1)
+            hits.append(classes.ravel() == y.ravel())
+        if answer is not None and reads_answer:
+            target = library.target.from_user(y.reshape(library.target.user_shape))
+            losses.append(float(operator_of(loss_node).evaluate(loss_node.attrs, [answer, target])[0]))
+        else:
+            losses.append(runner.evaluate(x, y))
+        if progress is not None:
+            progress(what, len(losses), len(samples), losses[-1])
+    return float(np.mean(hits)) if has_classes else None, float(np.mean(losses))
 
 
 def check_samples(library: Library, samples: Samples, where: str = "") -> Samples:
@@ -279,7 +310,7 @@ def board(name: str) -> Board:
     return find_board(name)
 
 
-def _planned(graph: Graph, step: TrainStep, budget: int | float | None = None) -> Library:
+def _planned(graph: Graph, step: TrainStep, budget: int | float | None = None, effort: Effort | None = None) -> Library:
     """Plans for the three functions of a library that trains, and one block of memory for all of them."""
     predict = make_plan(graph, [port.value for port in graph.outputs])
     forward = [node for node in step.graph.nodes if node.phase is Phase.FORWARD]
@@ -291,7 +322,7 @@ def _planned(graph: Graph, step: TrainStep, budget: int | float | None = None) -
     if budget is not None:
         limit = int(budget * whole.arena) if isinstance(budget, float) else budget
         _require_room(limit, predict, evaluate)
-        whole = fit_plan(whole, [step.loss], limit)
+        whole = fit_plan(whole, [step.loss], limit, effort)
     memory = lay_out(graph.trainable, step.states, [each.arena for each in (predict, evaluate, whole)])
     return Library(graph, predict, memory, _digest(graph), step, evaluate, whole)
 
@@ -372,33 +403,6 @@ def _peak(plan: Plan) -> tuple[Share, ...]:
         shares[key] = shares.get(key, 0) + buffer.size
     found = [Share(layer, purpose, size) for (layer, purpose), size in shares.items()]
     return tuple(sorted(found, key=lambda share: (-share.bytes, share.layer, share.purpose)))
-
-
-def _judge(runner: Runner, samples: Samples, what: str, progress: Progress | None) -> tuple[float | None, float]:
-    """Accuracy (None without classes) and mean loss.
-
-    Where the loss reads the network's answer itself, it is computed here from that answer: one pass per sample.
-    """
-    library = runner.library
-    assert samples.y is not None and library.step is not None and library.target is not None
-    loss_node = library.step.graph.producers[library.step.loss.name]
-    reads_answer = loss_node.inputs[0].name == library.output.value.name
-    has_classes = library.target.value.dtype is DType.INT32
-    losses: list[float] = []
-    hits: list[Array] = []
-    for x, y in zip(samples.x, samples.y, strict=True):
-        answer = library.output.from_user(runner.predict(x)) if has_classes or reads_answer else None
-        if answer is not None and has_classes:
-            classes = answer if answer.dtype.kind == "i" else answer.argmax(axis=-1)
-            hits.append(classes.ravel() == y.ravel())
-        if answer is not None and reads_answer:
-            target = library.target.from_user(y.reshape(library.target.user_shape))
-            losses.append(float(operator_of(loss_node).evaluate(loss_node.attrs, [answer, target])[0]))
-        else:
-            losses.append(runner.evaluate(x, y))
-        if progress is not None:
-            progress(what, len(losses), len(samples), losses[-1])
-    return float(np.mean(hits)) if has_classes else None, float(np.mean(losses))
 
 
 def _measure(runner: Runner, samples: Samples) -> tuple[int | None, Ram | None]:

@@ -15,7 +15,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -34,11 +34,14 @@ from micrograft.passes.differentiate import LOSSES
 from micrograft.peft import methods as known_methods
 from micrograft.recipe import Gradients, usual_gradients
 from micrograft.report import text
+from micrograft.report.choice import choice_text
 from micrograft.report.html import html_plan
 from micrograft.report.layers import network_json
 from micrograft.report.progress import showing_progress
+from micrograft.report.record import Choice
 from micrograft.report.timeline import explanation_text
-from micrograft.samples import check_inputs, read_data
+from micrograft.samples import Samples, check_inputs, read_data
+from micrograft.search.limits import Limits
 from micrograft.spec import (
     observers,
     optimizers,
@@ -50,6 +53,9 @@ from micrograft.spec import (
     parse_shapes,
     settings,
 )
+
+AUTO = "auto"
+"""The word of `--method` that lets micrograft choose."""
 
 DOES_NOT_FIT = 3
 """Exit status of `plan`."""
@@ -117,7 +123,7 @@ _OBSERVER = click.option(
     "--observer", default="minmax", show_default=True, help="Of int8's ranges: minmax, percentile:percent=99.9, or mse."
 )
 _HOW = _options(
-    click.option("--method", default="lora", show_default=True, help="What is trained, as `micrograft methods` lists."),
+    click.option("--method", default="lora", show_default=True, help="As `micrograft methods` lists, or auto."),
     click.option("--optimizer", default="sgd", show_default=True, help="Such as sgd:lr=0.01,momentum=0.9."),
     click.option(
         "--clip", default="tensor:1", show_default=True, help="A norm for all gradients, tensor:NORM, or none."
@@ -145,6 +151,13 @@ _HOW = _options(
     _CLASSES,
     _SHAPE,
 )
+_LIMITS = _options(
+    click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="With auto: of a step, emulated."),
+    click.option("--max-seconds", type=float, metavar="S", help="With auto: of a step, one instruction a clock cycle."),
+    click.option("--max-joules", type=float, metavar="J", help="With auto: of a step, those seconds at --watts."),
+    click.option("--watts", type=float, metavar="W", help="What your board draws while it computes."),
+    click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="With auto: processes; by default all cores."),
+)
 _LOSS = click.option("--loss", type=click.Choice(list(LOSSES)), help="By default what suits y.")
 
 
@@ -164,13 +177,29 @@ def inspect(model: Path, classes: int | None, shapes: tuple[str, ...], as_json: 
     click.option("--board", default=DEFAULT_BOARD, show_default=True),
     click.option("--explain", is_flag=True, help="Show what is alive when, and plan what would lower the peak."),
     click.option("--html", type=_PATH, metavar="FILE", help="Write a page with the bill and the explanation."),
+    click.option("--data", type=_PATH, metavar="D.npz", help="With auto: x and y to learn from, to rank by accuracy."),
+    _LIMITS,
     _JSON,
 )
-def plan(model: Path, board: str, explain: bool, html: Path | None, as_json: bool, **words: Any) -> None:
-    """Tell whether training MODEL fits a board, and what it costs there. Exit status 3 where it does not fit."""
+def plan(
+    model: Path, board: str, explain: bool, html: Path | None, data: Path | None, as_json: bool, **words: Any
+) -> None:
+    """Tell whether training MODEL fits a board, and what it costs there. Exit status 3 where it does not fit.
+
+    With `--method auto` the sensible methods are tried, and the best one that fits is taken.
+    """
     find_board(board)
-    with showing_progress("planning"):
-        adapted = _adapted(model, words, board)
+    if data is not None and words["method"] != AUTO:
+        raise MicrograftError("a plan needs no data unless it chooses a method", fix="use --data with --method auto")
+    samples = read_data(data).train if data is not None else None
+    with showing_progress("planning") as progress:
+        adapted = _adapted(model, words, board, auto=True)
+        choice = _choose(adapted, board, samples, 1, words, progress)
+        if choice is not None and not as_json:
+            _print(choice_text(choice))
+        if choice is not None and choice.taken is None:
+            _print_json({"fits": False, "auto": choice.to_json()}) if as_json else None
+            raise SystemExit(DOES_NOT_FIT)
         bill = adapted.plan(board)
         explanation = adapted.explain() if explain or html is not None else None
     if html is not None:
@@ -178,7 +207,9 @@ def plan(model: Path, board: str, explain: bool, html: Path | None, as_json: boo
         with writing_file(html) as new:
             new.write_text(html_plan(bill, adapted.library.train, explanation))
     if as_json:
-        _print_json({**bill.to_json(), **({"explanation": explanation.to_json()} if explanation else {})})
+        more = {"explanation": explanation.to_json()} if explanation else {}
+        more |= {"auto": choice.to_json()} if choice else {}
+        _print_json({**bill.to_json(), **more})
     else:
         _print(text.bill_text(bill))
         if explanation is not None:
@@ -199,6 +230,7 @@ def plan(model: Path, board: str, explain: bool, html: Path | None, as_json: boo
     click.option("--shuffle", type=int, metavar="SEED", help="Another order in each epoch; else the order given."),
     click.option("--out", type=_PATH, metavar="DIR", help="Write the adapter, the record and a report there."),
     click.option("--explain", is_flag=True, help="Plan what would lower the peak, for the report."),
+    _LIMITS,
     _JSON,
 )
 def train(
@@ -221,8 +253,11 @@ def train(
     samples = read_data(data)
     learn, test = samples.train, samples.test
     assert learn.y is not None, "read_data sees to it"
-    adapted = _adapted(model, words, board)
+    adapted = _adapted(model, words, board, auto=True)
     with showing_progress() as progress:
+        choice = _choose(adapted, board or DEFAULT_BOARD, learn, epochs, words, progress)
+        if choice is not None and choice.taken is None:
+            raise MicrograftError(choice.why.rstrip("."), where="method auto")
         record = adapted.train(
             learn.x,
             learn.y,
@@ -237,7 +272,10 @@ def train(
         )
     if out is not None:
         adapted.save(out, explanation=adapted.explain() if explain else None)
-    _print_json({**record.to_json(), "recipe": adapted.recipe_json}) if as_json else _print(text.train_text(record))
+    if as_json:
+        _print_json({**record.to_json(), "recipe": adapted.recipe_json})
+    else:
+        _print(Group(choice_text(choice), text.train_text(record)) if choice else text.train_text(record))
     if out is not None and not as_json:
         _print(f"Written to {out}.")
 
@@ -398,10 +436,27 @@ def demo(out: Path) -> None:
     run_demo(out, console if console.is_terminal else Console(width=text.WIDTH))
 
 
-def _adapted(model: Path, words: dict[str, Any], board: str | None) -> PeftModel:
-    """The network with the methods that the words name. Words are checked before the model is read."""
+def _choose(
+    adapted: PeftModel, board: str, data: Samples | None, epochs: int, words: dict[str, Any], progress: api.Progress
+) -> Choice | None:
+    """How `--method auto` chose, None where a method was named. Raises MicrograftError for limits that nobody reads."""
+    limits = Limits(words["max_instructions"], words["max_seconds"], words["max_joules"], words["watts"])
+    if words["method"] != AUTO:
+        if limits != Limits() or words["jobs"] is not None:
+            raise MicrograftError("limits of a step and --jobs are for choosing", fix="use them with --method auto")
+        return None
+    x, y = (data.x, data.y) if data is not None else (None, None)
+    processes = words["jobs"]
+    return adapted.choose(board, x, y, epochs=epochs, limits=limits, processes=processes, progress=progress)
+
+
+def _adapted(model: Path, words: dict[str, Any], board: str | None, *, auto: bool = False) -> PeftModel:
+    """The network with the methods that the words name. Words are checked before the model is read.
+
+    auto: whether the methods may be left to `_choose`; any will do until then.
+    """
     methods, optimizer, clip = (
-        parse_methods(words["method"]),
+        parse_methods("head" if auto and words["method"] == AUTO else words["method"]),
         parse_optimizer(words["optimizer"]),
         parse_clip(words["clip"]),
     )

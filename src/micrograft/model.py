@@ -10,11 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from micrograft import api
 from micrograft.adapter import Adapter, Origin, adapter_tensors, read_adapter, recipe_json, write_adapter
 from micrograft.api import Progress, Recipe, Where
+from micrograft.auto import choose
 from micrograft.boards import Board, find_board
 from micrograft.codegen.artifact import Library
 from micrograft.explain import explain
@@ -25,10 +24,12 @@ from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.passes.merge_adapters import merge_adapters
 from micrograft.peft.method import Method
 from micrograft.recipe import Gradients
+from micrograft.recipe import usual_loss as usual_loss
 from micrograft.report.explanation import Explanation
 from micrograft.report.html import Report, html_report
-from micrograft.report.record import Bill, TrainRecord
+from micrograft.report.record import Bill, Choice, TrainRecord
 from micrograft.samples import Samples, check_inputs
+from micrograft.search.limits import Limits
 
 DEFAULT_BOARD = "nrf52840"
 
@@ -49,6 +50,7 @@ class PeftModel:
         self.recipe = recipe
         self.origin = origin or Origin()
         self.record: TrainRecord | None = None
+        self.choice: Choice | None = None
         self._samples = None if samples is None else samples[: api.CALIBRATION_SAMPLES]
         self._learned: Mapping[str, Array] | None = None
         self._planned: tuple[Recipe, Library] | None = None
@@ -110,6 +112,43 @@ class PeftModel:
         """What is alive when in a training step, what makes the peak, and what would lower it, each planned."""
         return explain(self.library, self.recipe, self.network, self._samples)
 
+    def choose(
+        self,
+        board: str = DEFAULT_BOARD,
+        x: Array | None = None,
+        y: Array | None = None,
+        *,
+        epochs: int = 1,
+        limits: Limits | None = None,
+        processes: int | None = None,
+        progress: Progress | None = None,
+    ) -> Choice:
+        """Try the sensible methods on a board, and take the best one in place of the methods that there are.
+
+        x, y: (n, *input shape) samples and targets, of which some are held out to judge by; without them what is
+        trained ranks the plans. Nothing is learned from them yet: that is what `train` does. limits: of a training
+        step. processes: as many as there are cores unless told otherwise. Raises MicrograftError.
+        """
+        data = None
+        if x is not None and y is not None:
+            self.recipe = replace(self.recipe, loss=usual_loss(y))
+            data = Samples(check_inputs(x, self.network.inputs[0]), y)
+        chosen = choose(
+            self.network,
+            find_board(board),
+            self.recipe,
+            data,
+            calibration=self._samples,
+            epochs=epochs,
+            limits=limits,
+            processes=processes,
+            progress=progress,
+        )
+        self.choice = chosen.choice
+        if chosen.recipe is not None:
+            self.recipe, self._learned, self._planned = chosen.recipe, None, None
+        return chosen.choice
+
     def train(
         self,
         x: Array,
@@ -143,6 +182,7 @@ class PeftModel:
         bill = api.plan(library, recipe, place) if place is not None else None
         with api.running(library, place if on == "emulator" else None) as runner:
             record = api.train(runner, learn, test=test, epochs=epochs, shuffle=shuffle, bill=bill, progress=progress)
+            record = replace(record, choice=self.choice)
             learned = api.with_parameters(library, runner.parameters())
         self.recipe, self.record, self._planned = recipe, record, (recipe, learned)
         self._learned = adapter_tensors(learned, self.network)
@@ -231,11 +271,6 @@ def get_peft_model(
     chosen = (methods,) if isinstance(methods, Method) else tuple(methods)
     recipe = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients, truncate)
     return PeftModel(network, recipe, samples, origin=origin)
-
-
-def usual_loss(y: Array) -> str:
-    """The loss for targets of this kind: cross-entropy for class indices, the mean squared error for numbers."""
-    return "cross_entropy" if np.issubdtype(y.dtype, np.integer) else "mse"
 
 
 def _place(on: Where, board: str | None) -> Board | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from micrograft.boards import Board
+from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.peft.method import Method
 
@@ -40,3 +43,8 @@ class Recipe:
 def usual_gradients(board: Board | None) -> Gradients:
     """What gradients are computed in unless a person says otherwise: integers where a core has no float unit."""
     return "float32" if board is None or board.fpu else "int16"
+
+
+def usual_loss(y: Array | None) -> str:
+    """The loss for targets of this kind: cross-entropy for class indices, the mean squared error for numbers."""
+    return "cross_entropy" if y is None or np.issubdtype(y.dtype, np.integer) else "mse"

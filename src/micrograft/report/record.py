@@ -5,7 +5,7 @@ Sizes are in bytes. Each figure's kind is in its name or its docstring: planned,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -86,10 +86,70 @@ class Bill:
 
 
 @dataclass(frozen=True)
+class Option:
+    """A plan that was tried. words: options of the command line that ask for it. bill: planned.
+
+    accuracy, loss: measured on what was held out, None where nothing was learned. instructions: of a step, emulated
+    where `counted`, else estimated. problem: why it cannot be taken, "" where it can.
+    """
+
+    words: Mapping[str, str]
+    bill: Bill | None
+    accuracy: float | None
+    loss: float | None
+    instructions: int | None
+    counted: bool
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        bill = self.bill
+        return {
+            **self.words,
+            "fits": not self.problem,
+            "problem": self.problem,
+            "ram": bill.ram.total if bill else None,
+            "flash": bill.flash.total if bill else None,
+            "trainable_parameters": bill.trainable_parameters if bill else None,
+            "accuracy": self.accuracy,
+            "loss": self.loss,
+            "instructions_per_step": self.instructions,
+            "instructions_are": "emulated" if self.counted else "estimated",
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """options: ranked by `rule`, the first one is taken; those that cannot be taken stand at the end.
+
+    why: one sentence. accuracy_before: of the network as it came, on what was held out.
+    """
+
+    options: Sequence[Option]
+    rule: str
+    why: str
+    accuracy_before: float | None = None
+
+    @property
+    def taken(self) -> Option | None:
+        """The best one, None where none fits."""
+        return next((option for option in self.options if not option.problem), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "rule": self.rule,
+            "why": self.why,
+            "accuracy_before": self.accuracy_before,
+            "taken": self.taken.to_json() if self.taken else None,
+            "options": [option.to_json() for option in self.options],
+        }
+
+
+@dataclass(frozen=True)
 class TrainRecord:
     """What a training did. Accuracies are shares of 1 (None where the loss has no classes).
 
-    on: "host" or "emulator". instructions_per_step, ram_measured: emulated, None on the host.
+    on: "host" or "emulator". instructions_per_step, ram_measured: emulated, None on the host. choice: how its method
+    was chosen, where micrograft did.
     """
 
     bill: Bill | None
@@ -102,6 +162,7 @@ class TrainRecord:
     loss_after: float
     instructions_per_step: int | None = None
     ram_measured: Ram | None = None
+    choice: Choice | None = None
 
     def to_json(self) -> dict[str, Any]:
         found: Mapping[str, Any] = {
@@ -117,6 +178,7 @@ class TrainRecord:
             "instructions_per_step": self.instructions_per_step,
             "ram_measured": self.ram_measured.to_json() if self.ram_measured else None,
             "plan": self.bill.to_json() if self.bill else None,
+            **({"auto": self.choice.to_json()} if self.choice else {}),
         }
         return dict(found)
 

@@ -1,0 +1,72 @@
+"""What is learned from and what is judged by, where the data are not split already.
+
+Neighbouring samples of a recording are alike, so nothing is drawn at random: of each class, in the order given, one
+stretch is held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from micrograft.errors import MicrograftError
+from micrograft.ir.types import Array
+from micrograft.samples import Samples
+
+FOLDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One task: what is learned from, and what is judged by."""
+
+    learn: Samples
+    judge: Samples
+
+
+def hold_out(samples: Samples, fold: int = 0, folds: int = FOLDS) -> Episode:
+    """One of `folds` equal stretches of each class is judged by, counted from the last; the rest is learned from.
+
+    Where the targets are not classes there is one stretch of all samples. Raises MicrograftError where either part
+    would be empty.
+    """
+    judged = np.zeros(len(samples), bool)
+    for members in _groups(samples):
+        stretch = np.arange(len(members)) * folds // len(members)
+        judged[members] = stretch == folds - 1 - fold
+    return _episode(samples, judged)
+
+
+def first_shots(samples: Samples, shots: int, task: int = 0, tasks: int = 1) -> Episode:
+    """`shots` samples of each class, the `task`-th of `tasks` equal stretches of it, are learned from.
+
+    The others of the class are judged by. Raises MicrograftError where either part would be empty.
+    """
+    judged = np.ones(len(samples), bool)
+    for members in _groups(samples):
+        start = task * len(members) // tasks
+        judged[members[start : start + shots]] = False
+    return _episode(samples, judged)
+
+
+def _groups(samples: Samples) -> Iterator[Array]:
+    """Positions of the samples of each class, in the order given."""
+    y = samples.y
+    assert y is not None, "there is nothing to judge without targets"
+    labels = y.reshape(len(samples), -1)
+    if not np.issubdtype(y.dtype, np.integer) or labels.shape[1] != 1:
+        yield np.arange(len(samples))
+        return
+    for label in np.unique(labels):
+        yield np.flatnonzero(labels[:, 0] == label)
+
+
+def _episode(samples: Samples, judged: Array) -> Episode:
+    if judged.all() or not judged.any():
+        fix = "give at least four samples of each class"
+        raise MicrograftError(f"{len(samples)} samples are too few to hold some out", where="data", fix=fix)
+    assert samples.y is not None
+    learn, judge = np.flatnonzero(~judged), np.flatnonzero(judged)
+    return Episode(Samples(samples.x[learn], samples.y[learn]), Samples(samples.x[judge], samples.y[judge]))

@@ -1,0 +1,186 @@
+"""One way of adapting a network, tried: what it costs on a board, and how well it learns on this computer.
+
+Costs are planned for the linked image. Learning runs the very C that the board would run, so its accuracies are the
+board's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from micrograft import api
+from micrograft.boards import Board
+from micrograft.codegen.artifact import Library
+from micrograft.errors import MicrograftError
+from micrograft.explain import step_work
+from micrograft.ir.graph import Graph
+from micrograft.ir.types import Array
+from micrograft.peft.head import Head
+from micrograft.planning.effort import Effort
+from micrograft.recipe import Recipe, usual_loss
+from micrograft.report.record import Bill
+from micrograft.samples import Samples
+from micrograft.search.holdout import Episode
+from micrograft.toolchain.emulator import Emulator
+from micrograft.toolchain.runner import Runner, count_instructions
+
+EFFORT = Effort(seconds=5.0)
+"""Of the solver that makes a step fit a board."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What all trials share.
+
+    board: None where only learning is asked for. calibration: samples that tell the scale of new parameters. episodes:
+    learned from the same start, one by one; () plans alone. steps: of each training. rates: learning rates, each tried
+    as a factor on the recipe's; the best one counts. counted: whether the emulator counts a step's instructions.
+    """
+
+    network: Graph
+    board: Board | None = None
+    calibration: Array | None = None
+    episodes: tuple[Episode, ...] = ()
+    steps: int = 0
+    rates: tuple[float, ...] = (1.0,)
+    counted: bool = False
+
+
+@dataclass(frozen=True)
+class Score:
+    """accuracy: share of 1, None without classes. loss: mean. Both over what is judged, the mean of all episodes."""
+
+    accuracy: float | None
+    loss: float
+
+    @property
+    def merit(self) -> float:
+        """What is compared: the accuracy where there is one, else the loss; larger is better, both finite."""
+        return self.accuracy if self.accuracy is not None else -self.loss
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """recipe: as it was tried, with the arena that makes it fit and the best learning rate. bill: None without board.
+
+    score: after learning, None where nothing was learned or every learning rate diverged. work: estimated instructions
+    of a step. instructions: emulated, None unless counted.
+    """
+
+    recipe: Recipe
+    bill: Bill | None
+    score: Score | None
+    work: int
+    instructions: int | None = None
+
+
+def run_trial(task: Task, recipe: Recipe) -> Outcome:
+    """Plan, link, learn and judge. Raises MicrograftError where the network or the board does not admit the recipe."""
+    library = api.adapt(task.network, recipe, task.calibration, EFFORT)
+    bill = None
+    if task.board is not None:
+        recipe, library, bill = _fitted(task, task.board, recipe, library)
+    assert library.train is not None
+    work = step_work(library.train)
+    if bill is not None and not bill.fits:
+        return Outcome(recipe, bill, None, work)
+    counted = _count(task, library) if task.counted else None
+    if not task.episodes:
+        return Outcome(recipe, bill, None, work, counted)
+    rate, score = _learn(task, recipe, library)
+    optimizer = replace(recipe.optimizer, lr=rate)
+    return Outcome(replace(recipe, optimizer=optimizer), bill, score, work, counted)
+
+
+def judge_untrained(task: Task) -> Score:
+    """How well the network does as it came."""
+    recipe = Recipe((Head(),), loss=usual_loss(task.episodes[0].learn.y))
+    library = api.adapt(task.network, recipe, task.calibration)
+    with api.host(library) as runner:
+        return mean_score([_judged(runner, each.judge) for each in task.episodes])
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """The mean over episodes."""
+    accuracies = [score.accuracy for score in scores if score.accuracy is not None]
+    loss = float(np.mean([score.loss for score in scores]))
+    return Score(float(np.mean(accuracies)) if accuracies else None, loss)
+
+
+def _fitted(task: Task, board: Board, recipe: Recipe, library: Library) -> tuple[Recipe, Library, Bill]:
+    """The same, with values computed again where that makes it fit the board's RAM."""
+    bill = api.plan(library, recipe, board)
+    excess = bill.ram.total - bill.ram_available
+    arena = library.memory.arena - excess
+    if excess <= 0 or arena <= 0:
+        return recipe, library, bill
+    tight = replace(recipe, arena=arena // 8 * 8)
+    try:
+        smaller = api.adapt(task.network, tight, task.calibration, EFFORT)
+    except MicrograftError:
+        return recipe, library, bill
+    return tight, smaller, api.plan(smaller, tight, board)
+
+
+def _count(task: Task, library: Library) -> int:
+    """Instructions of a step on the emulated board."""
+    assert task.board is not None, "instructions are a board's"
+    port, target = library.input, library.target
+    assert target is not None and library.step is not None
+    if task.episodes:
+        learn = api.check_samples(library, task.episodes[0].learn)
+        assert learn.y is not None
+        x, y = learn.x[0], learn.y[0]
+    else:
+        x = np.zeros(port.user_shape, port.value.dtype.numpy)
+        y = np.zeros(target.user_shape, target.value.dtype.numpy)
+    with api.emulated(library, task.board) as runner:
+        assert isinstance(runner.device, Emulator)
+        count = library.step.accumulate
+        return count_instructions(runner.device, lambda: [runner.train_step(x, y) for _ in range(count)]) // count
+
+
+def _learn(task: Task, recipe: Recipe, library: Library) -> tuple[float, Score | None]:
+    """The best learning rate and what it gives."""
+    found: dict[float, Score] = {}
+    rates = [float(f"{factor * recipe.optimizer.lr:.3g}") for factor in task.rates]
+    with api.host(library) as runner:
+        for rate in rates:
+            scores = [_episode(runner, task, episode, rate) for episode in task.episodes]
+            finite = [score for score in scores if score is not None]
+            if len(finite) == len(scores):
+                found[rate] = mean_score(finite)
+    if not found:
+        return recipe.optimizer.lr, None
+    best = max(found, key=lambda rate: found[rate].merit)
+    return best, found[best]
+
+
+def _episode(runner: Runner, task: Task, episode: Episode, rate: float) -> Score | None:
+    """Learn one episode from the start; None where the loss stops being finite."""
+    learn = api.check_samples(runner.library, episode.learn)
+    assert learn.y is not None
+    runner.reset()
+    runner.set_learning_rate(rate)
+    for index in step_order(len(learn), task.steps):
+        if not math.isfinite(runner.train_step(learn.x[index], learn.y[index])):
+            return None
+    score = _judged(runner, episode.judge)
+    return score if math.isfinite(score.loss) else None
+
+
+def step_order(count: int, steps: int) -> list[int]:
+    """Which sample each step sees: all of them in a drawn order, then again in another; always the same."""
+    generator = np.random.default_rng(0)
+    order: list[int] = []
+    while len(order) < steps:
+        order.extend(int(index) for index in generator.permutation(count))
+    return order[:steps]
+
+
+def _judged(runner: Runner, samples: Samples) -> Score:
+    return Score(*api.judge(runner, api.check_samples(runner.library, samples)))
