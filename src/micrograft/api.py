@@ -37,6 +37,7 @@ from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.prune import prune
 from micrograft.passes.quantize_gradients import quantize_gradients
+from micrograft.passes.recompute_parameters import recompute_parameters
 from micrograft.passes.replace_head import replace_head
 from micrograft.passes.truncate import truncate
 from micrograft.peft.method import Start, apply_methods
@@ -109,7 +110,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Ef
     own = {param.name for param in graph.params}
     adapted = prune(fold_batch_norm(adapted, keep={param.name for param in adapted.params} - own))
     adapted = replace(adapted, name=check_name(recipe.name))
-    step = differentiate(attach_loss(adapted, recipe.loss))
+    step = recompute_parameters(differentiate(attach_loss(adapted, recipe.loss)))
     if recipe.gradients != "float32":
         step = quantize_gradients(step, DType(recipe.gradients))
     step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, recipe.seed)

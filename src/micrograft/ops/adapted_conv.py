@@ -13,43 +13,27 @@ from collections.abc import Iterator
 import numpy as np
 
 from micrograft.ir.graph import Node
-from micrograft.ir.types import Array, DType, TensorType
+from micrograft.ir.types import DType, TensorType
 from micrograft.ops.conv import CONV, ConvInputGradientAttrs
-from micrograft.ops.fixed_point import factor_of
+from micrograft.ops.detour import check_detour, detour_gradients, detour_group, detour_units
 from micrograft.ops.linear import bias_gradient
-from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types
 from micrograft.ops.quantized_conv import QUANTIZED_CONV, QuantizedConvAttrs, conv_int8_call
-from micrograft.ops.requantization import MULTIPLIER, SHIFT, channels_group, codes_gradient, requantized, with_mask
-from micrograft.ops.scale import ScaleAttrs
-
-_LIMIT = 1 << 29
-"""What the detour may add to a sum, either way."""
+from micrograft.ops.requantization import channels_group, codes_gradient, requantized, with_mask
 
 
 def _infer(attrs: QuantizedConvAttrs, types: Types) -> Types:
     *base, down, up = types
     y, mask = QUANTIZED_CONV.infer(attrs, base)
-    rank = down.shape[-1]
-    require(down == TensorType((*y.shape[:-1], rank)), f"the detour has shape {down.shape}, but the output {y.shape}")
-    require(up == TensorType((y.shape[-1], rank)), f"{up} does not take {rank} values to {y.shape[-1]} channels")
+    check_detour(y, down, up)
     return y, mask
-
-
-def _units(attrs: QuantizedConvAttrs, factors: Array, down: Array, up: Array) -> Array:
-    """What the detour adds to the int32 sums."""
-    precision = down.dtype.type
-    factor = factor_of(factors[:, MULTIPLIER], factors[:, SHIFT]).astype(np.float32).astype(precision)
-    steps = (down @ up.T) * precision(np.float32(1.0 / attrs.y.quant.scale))
-    units = np.divide(steps, factor, out=np.zeros_like(steps), where=factor > 0)
-    rounded = np.trunc(units + np.where(units < 0, precision(-0.5), precision(0.5)))
-    return np.asarray(np.clip(rounded, -_LIMIT, _LIMIT), np.int64)
 
 
 def _evaluate(attrs: QuantizedConvAttrs, arrays: Arrays) -> Arrays:
     x, weight, bias, factors, down, up = arrays
     centred = x.astype(np.float64) - attrs.x_zero
     (sums,) = CONV.evaluate(attrs.conv, (centred, weight.astype(np.float64)))
-    y = requantized(sums.astype(np.int64) + _units(attrs, factors, down, up), bias, factors, attrs.y)
+    y = requantized(sums.astype(np.int64) + detour_units(attrs.y, factors, down, up), bias, factors, attrs.y)
     return y, attrs.y.mask(y)
 
 
@@ -58,12 +42,8 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
     dy, attrs = gradients[0], node.attrs
     assert dy is not None and isinstance(attrs, QuantizedConvAttrs)
     passed = codes_gradient(backward, node, dy)
-    steps = ScaleAttrs(1.0 / attrs.y.quant.scale)  # codes in one unit of the detour; the small results are scaled
-    dx = d_bias = d_down = d_up = None
-    if backward.needs(down):
-        d_down = backward.emit("scale", backward.emit("linear_input_gradient", passed, up), attrs=steps)
-    if backward.needs(up):
-        d_up = backward.emit("scale", backward.emit("linear_weight_gradient", down, passed), attrs=steps)
+    d_down, d_up = detour_gradients(backward, attrs.y, passed, down, up)
+    dx = d_bias = None
     if backward.needs(x) or backward.needs(bias):
         sums = backward.emit("rescale_gradient", passed, factors)
         d_bias = bias_gradient(backward, bias, sums)
@@ -76,10 +56,10 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     x, weight, bias, factors, down, up = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, QuantizedConvAttrs)
-    detour = Group("mg_detour", (("down", down), ("up", up)))
     call = conv_int8_call(
         "mg_adapted_conv_int8", attrs.conv.window(weight.shape[1:-1]), x.shape, weight.shape[0], attrs.conv.groups,
-        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), detour, node.outputs[0], rank=up.shape[-1],
+        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), detour_group(down, up),
+        node.outputs[0], rank=up.shape[-1],
     )  # fmt: skip
     return with_mask(call, node, attrs.y)
 

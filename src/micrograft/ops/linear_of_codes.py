@@ -22,7 +22,7 @@ from micrograft.ops.requantization import check_codes, sample_codes
 from micrograft.ops.scale import ScaleAttrs
 from micrograft.ops.window import Window
 
-_ROWS = Window((1,), (1,), ((0, 0),), (1,))
+ROWS = Window((1,), (1,), ((0, 0),), (1,))
 """Rows as the positions of a window of one place."""
 
 
@@ -63,7 +63,7 @@ def rows_call(
 ) -> tuple[KernelCall, ...]:
     """A call of one of the kernels of `conv_of_codes`, with rows for positions."""
     shape = (1, rows(x.shape), x.shape[-1])
-    return codes_call(function, _ROWS, shape, outputs, 1, quant, x, *pointers)
+    return codes_call(function, ROWS, shape, outputs, 1, quant, x, *pointers)
 
 
 def _call(node: Node) -> tuple[KernelCall, ...]:

@@ -26,12 +26,13 @@ from micrograft.ops.requantization import (
     channels_group,
     check_channels,
     check_codes,
+    codes_gradient,
     requantized,
     sample_channels,
     sample_codes,
-    sums_gradient,
     with_mask,
 )
+from micrograft.ops.scaled_factors import factors_gradient
 from micrograft.ops.window import Window
 
 
@@ -70,7 +71,9 @@ def quantized_gradient(op: str, backward: Backward, node: Node, gradients: Gradi
     x, weight, bias, factors = node.inputs
     dy, attrs = gradients[0], node.attrs
     assert dy is not None and isinstance(attrs, QuantizedConvAttrs)
-    sums = sums_gradient(backward, node, dy, factors)
+    passed = codes_gradient(backward, node, dy)
+    d_factors = factors_gradient(backward, node, passed, attrs.y)
+    sums = backward.emit("rescale_gradient", passed, factors)
     dx = dw = None
     if backward.needs(x):
         input_attrs = ConvInputGradientAttrs(attrs.conv, x.shape)
@@ -79,7 +82,7 @@ def quantized_gradient(op: str, backward: Backward, node: Node, gradients: Gradi
         codes = Quantization((1.0,), (attrs.x_zero,))
         weight_attrs = ConvOfCodesWeightGradientAttrs(attrs.conv, weight.shape[1:-1], codes)
         dw = backward.emit(f"{op}_of_codes_weight_gradient", x, sums, attrs=weight_attrs)
-    return dx, dw, bias_gradient(backward, bias, sums), None
+    return dx, dw, bias_gradient(backward, bias, sums), d_factors
 
 
 def conv_int8_call(

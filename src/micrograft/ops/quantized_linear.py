@@ -22,12 +22,13 @@ from micrograft.ops.requantization import (
     channels_group,
     check_channels,
     check_codes,
+    codes_gradient,
     requantized,
     sample_channels,
     sample_codes,
-    sums_gradient,
     with_mask,
 )
+from micrograft.ops.scaled_factors import factors_gradient
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,15 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
     x, weight, bias, factors = node.inputs
     dy, attrs = gradients[0], node.attrs
     assert dy is not None and isinstance(attrs, QuantizedLinearAttrs)
-    sums = sums_gradient(backward, node, dy, factors)
+    passed = codes_gradient(backward, node, dy)
+    d_factors = factors_gradient(backward, node, passed, attrs.y)
+    sums = backward.emit("rescale_gradient", passed, factors)
     dx = backward.emit("linear_input_gradient", sums, weight) if backward.needs(x) else None
     dw = None
     if backward.needs(weight):
         codes = OfCodesAttrs(Quantization((1.0,), (attrs.x_zero,)))
         dw = backward.emit("linear_of_codes_weight_gradient", x, sums, attrs=codes)
-    return dx, dw, bias_gradient(backward, bias, sums), None
+    return dx, dw, bias_gradient(backward, bias, sums), d_factors
 
 
 def linear_int8_call(node: Node, x_zero: int, y: Codes) -> KernelCall:

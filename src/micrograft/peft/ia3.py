@@ -10,7 +10,10 @@ import numpy as np
 from micrograft.ir.graph import Graph, Node, Param, identity
 from micrograft.ir.types import TensorType, Value
 from micrograft.ops.builder import Builder
+from micrograft.ops.scaled_factors import FACTORS
 from micrograft.peft.method import Method, Start, layers_to_adapt
+
+_LAYERS = ("linear", "conv", "depthwise_conv")
 
 
 @dataclass(frozen=True)
@@ -22,24 +25,35 @@ class IA3(Method):
 
     name: ClassVar[str] = "ia3"
     adds: ClassVar[bool] = True
+    int8: ClassVar[bool] = True
     targets: str = ""
 
     def apply(self, graph: Graph, start: Start) -> Graph:
-        chosen = layers_to_adapt(graph, ("linear", "conv", "depthwise_conv"), self.targets)
+        chosen = layers_to_adapt(graph, (*_LAYERS, *(f"quantized_{op}" for op in _LAYERS)), self.targets)
         builder = Builder(value.name for value in graph.values)
         factors: dict[tuple[str, str], Param] = {}  # a layer that runs twice keeps one set of factors
         for node in graph.nodes:
             if node not in chosen:
                 builder.nodes.append(node)
                 continue
-            (y,) = node.outputs
-            before = Value(builder.unique(f"{y.name}_frozen"), y.type)
-            builder.nodes.append(replace(node, outputs=(before,)))
             key = (node.origin, node.inputs[1].name)
             if key not in factors:
                 factors[key] = _factors(node, builder.unique(f"{node.origin}.ia3_l"))
-            builder.define(y, "mul", (before, factors[key].value), origin=node.origin)
+            _scale(node, factors[key].value, builder)
         return replace(graph, params=(*graph.params, *factors.values()), nodes=tuple(builder.nodes))
+
+
+def _scale(node: Node, factors: Value, builder: Builder) -> None:
+    """Append the node scaled: behind it or, where it computes on codes, before it rounds its sums to them."""
+    (y,) = node.outputs
+    if node.op.startswith("quantized_"):
+        own = node.inputs[FACTORS]
+        scaled = builder.add("scaled_factors", (own, factors), origin=node.origin, name=f"{own.name}_scaled")
+        builder.nodes.append(replace(node, inputs=(*node.inputs[:FACTORS], scaled)))
+        return
+    before = Value(builder.unique(f"{y.name}_frozen"), y.type)
+    builder.nodes.append(replace(node, outputs=(before,)))
+    builder.define(y, "mul", (before, factors), origin=node.origin)
 
 
 def _factors(node: Node, name: str) -> Param:

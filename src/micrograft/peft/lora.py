@@ -9,6 +9,7 @@ the network's scale: without it one learning rate explodes on one network and cr
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from micrograft.ir.graph import Attrs, Graph, Node, Param, identity
 from micrograft.ir.types import Array, TensorType, Value
 from micrograft.ops.builder import Builder
 from micrograft.ops.conv_of_codes import ConvOfCodesAttrs
+from micrograft.ops.linear_of_codes import OfCodesAttrs
 from micrograft.ops.quantized_conv import QuantizedConvAttrs
 from micrograft.ops.scale import ScaleAttrs
 from micrograft.peft.method import Method, Start, layers_to_adapt
@@ -44,8 +46,9 @@ class LoRA(Method):
     def apply(self, graph: Graph, start: Start) -> Graph:
         if self.rank < 1:
             raise MicrograftError(f"LoRA's rank is {self.rank}; it must be at least 1.")
-        chosen = layers_to_adapt(graph, ("linear", "conv", "quantized_conv"), self.targets)
+        chosen = layers_to_adapt(graph, ("linear", "conv", "quantized_linear", "quantized_conv"), self.targets)
         chosen = [node for node in chosen if _groups(node) == 1]
+        _refuse_scaled(graph, chosen)
         if not chosen:
             raise MicrograftError(
                 f"LoRA adapts ungrouped convolutions; targets={self.targets!r} fits grouped ones only."
@@ -85,11 +88,13 @@ class LoRA(Method):
         """Append the node with its detour: behind it, or inside it where the node computes on int8 codes."""
         x = node.inputs[0]
         (y,) = node.outputs
-        if isinstance(node.attrs, QuantizedConvAttrs):
-            assert x.type.quant is not None, "an int8 layer's input has a meaning"
-            reads = ConvOfCodesAttrs(node.attrs.conv, x.type.quant)
-            down = self._down("conv_of_codes", node, a, reads, builder)
-            builder.define(y, "adapted_conv", (*node.inputs, down, b.value), node.attrs, origin=node.origin)
+        if x.type.quant is not None:
+            reads: Attrs = OfCodesAttrs(x.type.quant)
+            if isinstance(node.attrs, QuantizedConvAttrs):
+                reads = ConvOfCodesAttrs(node.attrs.conv, x.type.quant)
+            op = node.op.removeprefix("quantized_")
+            down = self._down(f"{op}_of_codes", node, a, reads, builder)
+            builder.define(y, f"adapted_{op}", (*node.inputs, down, b.value), node.attrs, origin=node.origin)
             return
         before = Value(builder.unique(f"{y.name}_frozen"), y.type)
         builder.nodes.append(replace(node, outputs=(before,)))
@@ -104,6 +109,15 @@ class LoRA(Method):
         if factor == 1.0:
             return down
         return builder.add("scale", (down,), ScaleAttrs(factor), origin=node.origin, name=name)
+
+
+def _refuse_scaled(graph: Graph, chosen: Sequence[Node]) -> None:
+    """An int8 layer rounds its sums once: scaled, or with a detour. Raises MicrograftError."""
+    scaled = {node.outputs[0].name for node in graph.nodes if node.op == "scaled_factors"}
+    for node in chosen:
+        if any(value.name in scaled for value in node.inputs):
+            fix = "give each method its own targets"
+            raise MicrograftError("ia3 and lora cannot both adapt one int8 layer", where=node.origin, fix=fix)
 
 
 def _groups(node: Node) -> int:
