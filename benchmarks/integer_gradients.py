@@ -1,0 +1,115 @@
+"""What integer gradients cost in accuracy: a new speaker's digits, on MLPerf Tiny's int8 keyword network.
+
+Each speaker is held out in turn. A head of ten classes is first trained on the others; then the network learns from five
+recordings per digit of the new one (takes 0 to 4) and is tested on takes 10 to 49. Accuracy in per cent: the mean over
+speakers and seeds, and the spread of the seeds' means.
+
+    python benchmarks/integer_gradients.py                                  the table (an hour)
+    python benchmarks/integer_gradients.py --method lora:rank=4+head --gradients int16 --speakers 2 --seeds 1
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from micrograft import api
+from micrograft.ir.graph import Graph
+from micrograft.ir.types import Array
+from micrograft.passes.attach_optimizer import SGD
+from micrograft.passes.merge_adapters import with_values
+from micrograft.peft.head import Head
+from micrograft.recipe import Recipe
+from micrograft.samples import Samples
+from micrograft.spec import parse_methods
+
+SHARED = Path(__file__).parents[2] / "shared"
+RATES = {"lora": 0.05, "head": 0.02, "bias": 0.02, "full": 0.003}
+"""Learning rates; of several methods the first counts."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who is learned from before, what of the new speaker is learned from, and what is asked."""
+
+    others: Samples
+    learn: Samples
+    test: Samples
+
+
+@cache
+def _data() -> dict[str, Array]:
+    with np.load(SHARED / "data" / "spoken_digits_mfcc.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def speakers() -> list[str]:
+    return sorted(set(_data()["speaker"].tolist()))
+
+
+def split(speaker: str) -> Split:
+    data = _data()
+    x, y, own, take = data["x"], data["y"].astype(np.int32)[:, None], data["speaker"] == speaker, data["take"]
+
+    def chosen(mask: Array) -> Samples:
+        return Samples(x[mask], y[mask])
+
+    return Split(chosen(~own & (take < 15)), chosen(own & (take < 5)), chosen(own & (take >= 10)))
+
+
+@cache
+def started(speaker: str, seed: int) -> Graph:
+    """The network with a head that knows the other speakers."""
+    network = api.load(SHARED / "models" / "kws_dscnn_int8.tflite", classes=10, seed=seed)
+    others = split(speaker).others
+    library = api.adapt(network, Recipe((Head(),), SGD(lr=0.02)), others.x[:16])
+    data = api.check_samples(library, others)
+    with api.host(library) as runner:
+        for index in np.random.default_rng(seed).permutation(len(data)):
+            assert data.y is not None
+            runner.train_step(data.x[index], data.y[index])
+        return with_values(network, runner.parameters())
+
+
+def accuracy(method: str, gradients: str, speaker: str, seed: int, epochs: int, rate: float | None) -> tuple[float, int]:
+    """Percentage of the test recordings that are right after learning, and bytes of RAM before the stack."""
+    data, network = split(speaker), started(speaker, seed)
+    lr = rate if rate is not None else RATES[method.partition(":")[0].partition("+")[0]]
+    recipe = Recipe(parse_methods(method), SGD(lr=lr), seed=seed, gradients=gradients)
+    library = api.adapt(network, recipe, data.learn.x[:16])
+    with api.host(library) as runner:
+        learn, test = (api.check_samples(library, each) for each in (data.learn, data.test))
+        record = api.train(runner, learn, test=test, epochs=epochs, shuffle=seed)
+    assert record.accuracy_after is not None
+    return 100 * record.accuracy_after, library.memory.total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--method", nargs="*", default=["head", "lora:rank=4+head", "bias+head", "full"])
+    parser.add_argument("--gradients", nargs="*", default=["float32", "int16", "int8"])
+    parser.add_argument("--speakers", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rate", type=float)
+    given = parser.parse_args()
+    for method in given.method:
+        for gradients in given.gradients:
+            means, ram = [], 0
+            for seed in range(given.seeds):
+                found = [
+                    accuracy(method, gradients, speaker, seed, given.epochs, given.rate)
+                    for speaker in speakers()[: given.speakers]
+                ]
+                means.append(float(np.mean([accuracy for accuracy, _ in found])))
+                ram = found[0][1]
+            spread = max(means) - min(means)
+            print(f"{method:24} {gradients:8} {np.mean(means):5.1f} ± {spread / 2:.1f} %   {ram:7,} B", flush=True)
+
+
+if __name__ == "__main__":
+    main()
