@@ -166,18 +166,29 @@ class State:
         return self.value.name
 
 
+@dataclass(frozen=True)
+class Block:
+    """A gradient in integers, int16 or int8 (`ops.block`). scale: (2,) int32; real = unit · 2^scale[1] · code."""
+
+    codes: Value
+    scale: Value
+    unit: float
+
+
 @dataclass(frozen=True, eq=False)
 class TrainStep:
     """One training step on one sample: forward, loss, backward and updates, as one graph.
 
     The graph's inputs are the network's inputs and then the target; it has no outputs beside `loss`.
-    gradients: name of a trainable parameter to the gradient of the loss with respect to it.
+    gradients: name of a trainable parameter to the gradient of the loss with respect to it. blocks: the same where it
+    is in integers.
     accumulate: the update nodes run at every `accumulate`-th step only.
     """
 
     graph: Graph
     loss: Value
     gradients: Mapping[str, Value] = field(default_factory=dict)
+    blocks: Mapping[str, Block] = field(default_factory=dict)
     states: tuple[State, ...] = ()
     accumulate: int = 1
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.block import BlockAddAttrs, short_factor
 from micrograft.ops.operator import (
     Backward,
-    Block,
     Blocks,
     GradientRule,
     Gradients,

@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, TensorType
 from micrograft.ops.operator import (
     Arrays,
-    Block,
     BlockRule,
     Blocks,
     Group,

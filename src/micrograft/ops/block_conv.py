@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from micrograft.ir.graph import Node
+from micrograft.ir.graph import Block, Node
 from micrograft.ops.block import contraction, group
 from micrograft.ops.conv import CONV_INPUT_GRADIENT, ConvInputGradientAttrs, conv_kernel_call
 from micrograft.ops.depthwise_conv import DEPTHWISE_CONV_INPUT_GRADIENT
 from micrograft.ops.linear import LINEAR_INPUT_GRADIENT, linear_kernel_call
-from micrograft.ops.operator import Block, KernelCall
+from micrograft.ops.operator import KernelCall
 
 
 def _conv_call(node: Node, dy: Block, dx: Block) -> Sequence[KernelCall]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, TensorType
 from micrograft.ops.block import (
     EXPONENT,
@@ -24,7 +24,7 @@ from micrograft.ops.block import (
     shifted,
     short_factor,
 )
-from micrograft.ops.operator import Arrays, Block, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import MULTIPLIER, SHIFT, check_factors, sample_channels
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ops.average_pool import AVERAGE_POOL_GRADIENT, AveragePoolGradientAttrs, average_pool_call, divisor
 from micrograft.ops.block import contraction, group
 from micrograft.ops.global_average_pool import GLOBAL_AVERAGE_POOL_GRADIENT, GlobalAveragePoolGradientAttrs, whole
 from micrograft.ops.max_pool import MAX_POOL_GRADIENT, max_pool_gradient_call
-from micrograft.ops.operator import Arrays, Block, KernelCall, Operator, Sample
+from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample
 
 
 def _divisor(attrs: Attrs) -> int | None:

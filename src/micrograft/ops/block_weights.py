@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from micrograft.ir.graph import Node
+from micrograft.ir.graph import Block, Node
 from micrograft.ops.block import contraction, group
 from micrograft.ops.conv_of_codes import CONV_OF_CODES_WEIGHT_GRADIENT, ConvOfCodesWeightGradientAttrs, codes_call
 from micrograft.ops.depthwise_conv_of_codes import DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT
 from micrograft.ops.linear import LINEAR_BIAS_GRADIENT, linear_kernel_call, rows
 from micrograft.ops.linear_of_codes import LINEAR_OF_CODES_WEIGHT_GRADIENT, OfCodesAttrs, rows_call
-from micrograft.ops.operator import Arrays, Block, KernelCall, Operator
+from micrograft.ops.operator import Arrays, KernelCall, Operator
 
 
 def _of_codes(base: Operator) -> Operator:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, TensorType, Value
 
 Types = Sequence[TensorType]
@@ -77,15 +77,6 @@ class Backward(Protocol):
 
 
 GradientRule = Callable[[Backward, Node, Gradients], Gradients]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A gradient in integers (`block`). codes: int16 or int8; scale: (2,) int32; real = unit · 2^scale[1] · code."""
-
-    codes: Value
-    scale: Value
-    unit: float
 
 
 class Blocks(Protocol):

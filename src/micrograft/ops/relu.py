@@ -10,12 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import DType, TensorType
 from micrograft.ops.operator import (
     Arrays,
     Backward,
-    Block,
     Blocks,
     Gradients,
     KernelCall,

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
 from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, multiplier_of, rescaled, scaled_sum
 from micrograft.ops.operator import (
     Arrays,
     Backward,
-    Block,
     Blocks,
     Group,
     KernelCall,

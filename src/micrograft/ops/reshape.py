@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Shape
-from micrograft.ops.operator import Arrays, Backward, Block, Blocks, Gradients, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Backward, Blocks, Gradients, Operator, Sample, Types, require
 
 
 @dataclass(frozen=True)

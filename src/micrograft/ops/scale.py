@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import DType
-from micrograft.ops.operator import Arrays, Backward, Block, Blocks, Gradients, KernelCall, Operator, Sample
+from micrograft.ops.operator import Arrays, Backward, Blocks, Gradients, KernelCall, Operator, Sample
 
 
 @dataclass(frozen=True)

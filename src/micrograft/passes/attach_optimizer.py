@@ -18,12 +18,14 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from micrograft.errors import MicrograftError
-from micrograft.ir.graph import Attrs, Param, Phase, State, TrainStep, param_of
-from micrograft.ir.types import DType, Quantization, Shape, TensorType, Value
+from micrograft.ir.graph import Attrs, Block, Param, Phase, State, TrainStep, param_of
+from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
 from micrograft.ops import check
+from micrograft.ops.block_elements import BlockDequantizeAttrs
+from micrograft.ops.block_update import RANGES, BlockSgdAttrs, BlockSquareSumAttrs, paces, square_weights
 from micrograft.ops.builder import Builder
 from micrograft.ops.codes_optimizers import CodesAdamAttrs, CodesMomentumAttrs, CodesSgdAttrs
-from micrograft.ops.codes_update import RANGES, Layout, RealGradientAttrs, hashed
+from micrograft.ops.codes_update import Layout, RealGradientAttrs, hashed
 from micrograft.ops.optimizers import (
     AccumulateAttrs,
     AdamAttrs,
@@ -116,21 +118,20 @@ def attach_optimizer(
     for each trained parameter. seed: of the rounding of codes. Raises MicrograftError on a setting out of range.
     """
     _check_settings(optimizer, clip, accumulate)
-    attach = _Attach(step, seed, optimizer.qas)
+    attach = _Attach(step, seed, optimizer.qas, _reads_blocks(optimizer, accumulate))
     rate = attach.state(LEARNING_RATE, (), optimizer.lr)
-    gradients = {param.name: attach.real_gradient(param, step.gradients[param.name]) for param in step.graph.trainable}
-    if accumulate > 1:
-        gradients = {name: attach.accumulated(name, gradient, accumulate) for name, gradient in gradients.items()}
-    scales = attach.clip(gradients, clip)
+    gradients = {param.name: attach.gradient(param, step) for param in step.graph.trainable}
+    sums = {name: attach.accumulated(name, each, accumulate) for name, each in gradients.items() if accumulate > 1}
+    gradients |= sums
+    scales = attach.clip(step.graph.trainable, gradients, clip)
     if isinstance(optimizer, Adam):
         rate = attach.adam_rate(rate, optimizer)
     for param in step.graph.trainable:
         scale = scales.get(param.name)
         attach.update(param, optimizer, gradients[param.name], rate, () if scale is None else (scale,))
-    if accumulate > 1:
-        for param in step.graph.trainable:
-            attach.node("clear", (gradients[param.name],), origin=param.source)
-    params = (*step.graph.params, *attach.scales.values())
+    for param in step.graph.trainable if accumulate > 1 else ():
+        attach.node("clear", (sums[param.name],), origin=param.source)
+    params = (*step.graph.params, *attach.tables.values())
     graph = replace(step.graph, params=params, nodes=(*step.graph.nodes, *attach.builder.nodes))
     states = (*attach.states, *step.states)
     check(graph, "attach_optimizer", [state.value for state in states])
@@ -146,16 +147,23 @@ def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) ->
         raise MicrograftError(f"Gradients cannot be accumulated over {accumulate} samples; use 1 or more.")
 
 
-class _Attach:
-    """Collects the update nodes, the states that they need, and the scales of codes."""
+def _reads_blocks(optimizer: Optimizer, accumulate: int) -> bool:
+    """Whether updates of codes take gradients in integers as they are: those of plain SGD."""
+    plain = isinstance(optimizer, SGD) and not optimizer.momentum and not optimizer.weight_decay
+    return plain and accumulate == 1
 
-    def __init__(self, step: TrainStep, seed: int, qas: bool) -> None:
+
+class _Attach:
+    """Collects the update nodes, the states that they need, and their tables: scales of codes and what follows."""
+
+    def __init__(self, step: TrainStep, seed: int, qas: bool, reads_blocks: bool) -> None:
         states = (state.name for state in step.states)
         self.builder = Builder((*states, *(value.name for value in step.graph.values)))
         self.states: list[State] = []
-        self.scales: dict[tuple[float, ...], Param] = {}
+        self.tables: dict[tuple[str, bytes], Param] = {}
         self._seed = seed
         self._qas = qas
+        self._reads_blocks = reads_blocks
         self._random: Value | None = None
 
     def state(
@@ -178,24 +186,37 @@ class _Attach:
         names = [f"{inputs[0].name}_{op}"] * outputs
         return self.builder.add_all(op, inputs, attrs, origin=origin, names=names, phase=phase)[0]
 
-    def real_gradient(self, param: Param, gradient: Value) -> Value:
-        """The gradient of the real numbers that a parameter holds or, as codes, stands for."""
+    def gradient(self, param: Param, step: TrainStep) -> Value | Block:
+        """The gradient of the real numbers that a parameter holds or, as codes, stands for; a block is of the codes."""
+        block = step.blocks.get(param.name)
+        if block is None:
+            return self._real_gradient(param, step.gradients[param.name])
+        if self._reads_blocks and param.value.type.quant is not None:
+            return block
+        attrs = BlockDequantizeAttrs(block.unit)
+        inputs = (block.codes, block.scale)
+        real = self.node("block_dequantize", inputs, attrs, origin=param.source, phase=Phase.BACKWARD)
+        return self._real_gradient(param, real)
+
+    def _real_gradient(self, param: Param, gradient: Value) -> Value:
         if param.value.type.quant is None or not self._qas:
             return gradient
         layout, scales = self._scales_of(param)
-        attrs = RealGradientAttrs(layout)
-        return self.node("real_gradient", (gradient, scales), attrs, origin=param.source, phase=Phase.BACKWARD)
+        table, attrs = self._table(f"{param.name}_scales", scales), RealGradientAttrs(layout)
+        return self.node("real_gradient", (gradient, table), attrs, origin=param.source, phase=Phase.BACKWARD)
 
-    def _scales_of(self, param: Param) -> tuple[Layout, Value]:
-        """Where the scales of a parameter of codes apply, and a table of them; without scaling, ones."""
+    def _scales_of(self, param: Param) -> tuple[Layout, Array]:
+        """Where the scales of a parameter of codes apply, and the scales; without scaling, ones."""
         quant = param.value.type.quant if self._qas else Quantization((1.0,), (0,))
         assert quant is not None, "codes have a meaning"
-        known = self.scales.get(quant.scales)
-        if known is None:
-            name = self.builder.unique(f"{param.name}_scales")
-            known = param_of(name, np.asarray(quant.scales, np.float32), learnable=False)
-            self.scales[quant.scales] = known
-        return Layout(quant.axis), known.value
+        return Layout(quant.axis), np.asarray(quant.scales, np.float32)
+
+    def _table(self, wish: str, data: Array) -> Value:
+        """A table in flash; tensors that need the same one share it."""
+        key = (str(data.dtype), data.tobytes())
+        if key not in self.tables:
+            self.tables[key] = param_of(self.builder.unique(wish), data, learnable=False)
+        return self.tables[key].value
 
     def _random_state(self) -> Value:
         """The random state of this update, moved on once for all tensors."""
@@ -205,27 +226,43 @@ class _Attach:
             self._random = self.node("next_random", (state,), origin="random")
         return self._random
 
-    def accumulated(self, name: str, gradient: Value, count: int) -> Value:
+    def accumulated(self, name: str, gradient: Value | Block, count: int) -> Value:
         """The mean gradient over `count` samples; the node that adds to it runs at every sample."""
+        assert isinstance(gradient, Value), "no block is accumulated"
         total = self.state(f"{name}_accumulated", gradient.shape, owner=name)
         attrs = AccumulateAttrs(weight=1.0 / count)
         return self.node("accumulate", (total, gradient), attrs, origin=name, phase=Phase.BACKWARD)
 
-    def clip(self, gradients: Mapping[str, Value], clip: Clip | None) -> dict[str, Value]:
+    def clip(
+        self, trainable: Sequence[Param], gradients: Mapping[str, Value | Block], clip: Clip | None
+    ) -> dict[str, Value]:
         """Name of a parameter to the factor on its gradient."""
         if clip is None:
             return {}
         attrs = ClipScaleAttrs(norm=clip.norm)
         if clip.scope == "tensor":
             return {
-                name: self.node("clip_scale", (self.node("square_sum", (gradient,), origin=name),), attrs, origin=name)
-                for name, gradient in gradients.items()
+                param.name: self.node(
+                    "clip_scale", (self._square_sum(param, gradients[param.name]),), attrs, origin=param.name
+                )
+                for param in trainable
             }
         total: tuple[Value, ...] = ()
-        for name, gradient in gradients.items():
-            total = (self.node("square_sum", (gradient, *total), origin=name),)
+        for param in trainable:
+            total = (self._square_sum(param, gradients[param.name], *total),)
         scale = self.node("clip_scale", total, attrs, origin="clip")
         return dict.fromkeys(gradients, scale)
+
+    def _square_sum(self, param: Param, gradient: Value | Block, *previous: Value) -> Value:
+        """The sum of the squares of a real-valued gradient, added to that of others."""
+        if isinstance(gradient, Value):
+            return self.node("square_sum", (gradient, *previous), origin=param.name)
+        layout, scales = self._scales_of(param)
+        weights, exponent = square_weights(gradient.unit, scales)
+        inputs = (gradient.codes, gradient.scale, self._table(f"{param.name}_square_weights", weights))
+        attrs = BlockSquareSumAttrs(layout, exponent)
+        total = self.node("block_square_sum", inputs, attrs, origin=param.name)
+        return self.node("add", (total, *previous), origin=param.name) if previous else total
 
     def adam_rate(self, rate: Value, optimizer: Adam) -> Value:
         """The step sizes of this update, bias corrections included."""
@@ -234,10 +271,13 @@ class _Attach:
         return self.node("adam_rate", (rate, corrections), attrs, origin="adam", outputs=2)
 
     def update(
-        self, param: Param, optimizer: Optimizer, gradient: Value, rate: Value, scale: tuple[Value, ...]
+        self, param: Param, optimizer: Optimizer, gradient: Value | Block, rate: Value, scale: tuple[Value, ...]
     ) -> None:
         """The node that moves one parameter."""
         weight = param.value
+        if isinstance(gradient, Block):
+            self._update_by_block(param, gradient, rate, scale)
+            return
         if weight.type.quant is not None:
             self._update_codes(param, optimizer, gradient, rate, scale)
             return
@@ -256,16 +296,26 @@ class _Attach:
             plain = SgdAttrs(optimizer.weight_decay)
             self.node("sgd", (weight, gradient, rate, *scale), plain, origin=param.source)
 
+    def _base(self, param: Param) -> tuple[Layout, int, int, int]:
+        """What every update of codes is told: where scales apply, the ends of the codes, the stream of random words."""
+        low, high = RANGES[param.value.dtype]
+        low, high = min(low, int(param.data.min())), max(high, int(param.data.max()))
+        return self._scales_of(param)[0], low, high, zlib.crc32(param.source.encode()) >> 1
+
+    def _update_by_block(self, param: Param, gradient: Block, rate: Value, scale: tuple[Value, ...]) -> None:
+        """The node that moves one parameter of codes in integers."""
+        table = self._table(f"{param.name}_paces", paces(gradient.unit, self._scales_of(param)[1]))
+        inputs = (param.value, gradient.codes, gradient.scale, rate, table, self._random_state(), *scale)
+        self.node("block_sgd", inputs, BlockSgdAttrs(*self._base(param)), origin=param.source)
+
     def _update_codes(
         self, param: Param, optimizer: Optimizer, gradient: Value, rate: Value, scale: tuple[Value, ...]
     ) -> None:
         """The node that moves one parameter of codes."""
         codes = param.value
-        layout, scales = self._scales_of(param)
-        low, high = RANGES[codes.dtype]
-        low, high = min(low, int(param.data.min())), max(high, int(param.data.max()))
-        base = (layout, low, high, zlib.crc32(param.source.encode()) >> 1)
-        inputs = (codes, gradient, rate, scales, self._random_state())
+        _, scales = self._scales_of(param)
+        base = self._base(param)
+        inputs = (codes, gradient, rate, self._table(f"{param.name}_scales", scales), self._random_state())
         if isinstance(optimizer, Adam):
             moments = self.state(f"{param.name}_moments", (2, *codes.shape), owner=param.name)
             adam = CodesAdamAttrs(

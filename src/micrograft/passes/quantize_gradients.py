@@ -2,7 +2,7 @@
 
 Each backward node whose operator has an integer rule becomes what the rule emits; between such nodes and others stand
 nodes that quantize and dequantize. What each block starts from in the next step is a state of two int32. Nothing later
-needs to know: the gradients that updates read are float32 again, but where an update reads blocks itself.
+needs to know but the updates, which read blocks themselves or dequantize them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node, Phase, State, TrainStep
+from micrograft.ir.graph import Attrs, Block, Node, Phase, State, TrainStep
 from micrograft.ir.types import DType, Value
 from micrograft.ops import check, operator_of
 from micrograft.ops.block import SCALE
 from micrograft.ops.block_elements import BlockDequantizeAttrs, BlockQuantizeAttrs
 from micrograft.ops.builder import Builder
-from micrograft.ops.operator import Block
 
 
 def quantize_gradients(step: TrainStep, dtype: DType) -> TrainStep:
@@ -65,11 +64,14 @@ class _Quantize:
                 self._backward(node)
             else:
                 self._builder.nodes.append(node)
-        gradients = {name: self._real(value) for name, value in self._step.gradients.items()}
+        given = self._step.gradients
+        coded = set(self._blocks) - self._floats
+        blocks = {name: self._blocks[value.name] for name, value in given.items() if value.name in coded}
+        gradients = {name: value for name, value in given.items() if name not in blocks}
         graph = replace(self._step.graph, nodes=tuple(self._builder.nodes))
         states = (*self._step.states, *self._states)
         check(graph, "quantize_gradients", [state.value for state in states])
-        return replace(self._step, graph=graph, gradients=gradients, states=states)
+        return replace(self._step, graph=graph, gradients=gradients, blocks=blocks, states=states)
 
     def _backward(self, node: Node) -> None:
         rule = operator_of(node).in_blocks
