@@ -1,8 +1,8 @@
 """What integer gradients cost in accuracy: a new speaker's digits, on MLPerf Tiny's int8 keyword network.
 
-Each speaker is held out in turn. A head of ten classes is first trained on the others; then the network learns from five
-recordings per digit of the new one (takes 0 to 4) and is tested on takes 10 to 49. Accuracy in per cent: the mean over
-speakers and seeds, and the spread of the seeds' means.
+Each speaker is held out in turn. A head of ten classes is first trained on the others; then the network learns from
+five recordings per digit of the new one (takes 0 to 4) and is tested on takes 10 to 49. Accuracy in per cent: the mean
+over speakers and seeds, and the spread of the seeds' means.
 
     python benchmarks/integer_gradients.py                                  the table (an hour)
     python benchmarks/integer_gradients.py --method lora:rank=4+head --gradients int16 --speakers 2 --seeds 1
@@ -75,7 +75,9 @@ def started(speaker: str, seed: int) -> Graph:
         return with_values(network, runner.parameters())
 
 
-def accuracy(method: str, gradients: str, speaker: str, seed: int, epochs: int, rate: float | None) -> tuple[float, int]:
+def accuracy(
+    method: str, gradients: str, speaker: str, seed: int, epochs: int, rate: float | None
+) -> tuple[float, int]:
     """Percentage of the test recordings that are right after learning, and bytes of RAM before the stack."""
     data, network = split(speaker), started(speaker, seed)
     lr = rate if rate is not None else RATES[method.partition(":")[0].partition("+")[0]]
