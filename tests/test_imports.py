@@ -32,7 +32,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
 )
 STEP_OF = {room: step for step, rooms in enumerate(STEPS) for room in rooms}
 # The faces: they show what the house holds and are imported by nothing in it.
-FACES = ("__init__", "__main__")
+FACES = ("__init__", "__main__", "torch")
 
 
 def _modules() -> dict[str, Path]:

@@ -99,6 +99,7 @@ def recipe_json(recipe: Recipe, origin: Origin) -> dict[str, Any]:
         "arena": recipe.arena,
         "gradients": recipe.gradients,
         "truncate": recipe.truncate,
+        "reversible": recipe.reversible,
         "classes": origin.classes,
         "classes_seed": origin.seed,
         "shapes": {name: list(shape) for name, shape in origin.shapes.items()},
@@ -138,6 +139,7 @@ def read_adapter(folder: Path) -> Adapter:
             arena=words.get("arena"),
             gradients=words.get("gradients", "float32"),
             truncate=words.get("truncate", 0),
+            reversible=words.get("reversible", True),
         )
         shapes = {name: tuple(shape) for name, shape in words["shapes"].items()}
         ranges = words.get("ranges")

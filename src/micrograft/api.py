@@ -39,6 +39,7 @@ from micrograft.passes.prune import prune
 from micrograft.passes.quantize_gradients import quantize_gradients
 from micrograft.passes.recompute_parameters import recompute_parameters
 from micrograft.passes.replace_head import replace_head
+from micrograft.passes.reverse import reverse
 from micrograft.passes.truncate import truncate
 from micrograft.peft.method import Start, apply_methods
 from micrograft.planning.backpropagation import backpropagation_ram
@@ -115,7 +116,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Ef
         step = quantize_gradients(step, DType(recipe.gradients))
     step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, recipe.seed)
     ordinary = backpropagation_ram(prune(fold_batch_norm(graph)), recipe.optimizer.floats_per_parameter)
-    return replace(_planned(adapted, step, recipe.arena, effort), backpropagation_ram=ordinary)
+    return replace(_planned(adapted, step, recipe.arena, recipe.reversible, effort), backpropagation_ram=ordinary)
 
 
 def freeze(graph: Graph, name: str = "model") -> Library:
@@ -311,7 +312,9 @@ def board(name: str) -> Board:
     return find_board(name)
 
 
-def _planned(graph: Graph, step: TrainStep, budget: int | float | None = None, effort: Effort | None = None) -> Library:
+def _planned(
+    graph: Graph, step: TrainStep, budget: int | float | None, reversible: bool, effort: Effort | None = None
+) -> Library:
     """Plans for the three functions of a library that trains, and one block of memory for all of them."""
     predict = make_plan(graph, [port.value for port in graph.outputs])
     forward = [node for node in step.graph.nodes if node.phase is Phase.FORWARD]
@@ -320,6 +323,9 @@ def _planned(graph: Graph, step: TrainStep, budget: int | float | None = None, e
     evaluate = make_plan(loss_only, [step.loss])
     step = replace(step, graph=prune(step.graph, [step.loss]))
     whole = make_plan(step.graph, [step.loss])
+    if reversible and (rebuilt := reverse(step)) is not step:
+        smaller = make_plan(rebuilt.graph, [step.loss])
+        step, whole = min([(step, whole), (rebuilt, smaller)], key=lambda each: each[1].arena)
     if budget is not None:
         limit = int(budget * whole.arena) if isinstance(budget, float) else budget
         _require_room(limit, predict, evaluate)

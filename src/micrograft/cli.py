@@ -143,6 +143,13 @@ _HOW = _options(
         metavar="STEPS",
         help="Cut the gradients of recurrent layers every so many steps; by default they flow through all.",
     ),
+    click.option(
+        "--reversible",
+        type=click.Choice(["auto", "off"]),
+        default="auto",
+        show_default=True,
+        help="Rebuild what reversible blocks read from what they gave, where that saves memory.",
+    ),
     click.option("--seed", default=0, show_default=True, help="Of new parameters."),
     click.option("--name", default="model", show_default=True, help="Prefix of all names in the C library."),
     _PRECISION,
@@ -474,6 +481,7 @@ def _adapted(model: Path, words: dict[str, Any], board: str | None, *, auto: boo
         arena=parse_arena(words["arena"]) if words["arena"] is not None else None,
         gradients=words["gradients"] or usual_gradients(find_board(board) if board is not None else None),
         truncate=words["truncate"] or 0,
+        reversible=words["reversible"] == "auto",
         origin=origin,
     )
 

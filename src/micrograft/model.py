@@ -261,6 +261,7 @@ def get_peft_model(
     arena: int | float | None = None,
     gradients: Gradients = "float32",
     truncate: int = 0,
+    reversible: bool = True,
     origin: Origin | None = None,
 ) -> PeftModel:
     """Wrap a network so that `methods` (one, or several together) adapt it.
@@ -269,7 +270,9 @@ def get_peft_model(
     and `PeftModel`.
     """
     chosen = (methods,) if isinstance(methods, Method) else tuple(methods)
-    recipe = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients, truncate)
+    recipe = Recipe(
+        chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients, truncate, reversible
+    )
     return PeftModel(network, recipe, samples, origin=origin)
 
 

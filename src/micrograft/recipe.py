@@ -26,6 +26,8 @@ class Recipe:
     a share of what it would have; forward values are computed again, as few as possible, where that makes it fit.
     None for no limit. gradients: of an int8 network, in float32, or in integers with a scale that follows the data.
     truncate: steps after which the gradients of recurrent layers no longer flow back; 0 lets them flow through all.
+    reversible: what additive couplings read is rebuilt from what they gave, within rounding, wherever that makes the
+    arena smaller.
     """
 
     methods: tuple[Method, ...]
@@ -38,6 +40,7 @@ class Recipe:
     arena: int | float | None = None
     gradients: Gradients = "float32"
     truncate: int = 0
+    reversible: bool = True
 
 
 def usual_gradients(board: Board | None) -> Gradients:

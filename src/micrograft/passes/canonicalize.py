@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from micrograft.ir.graph import Graph
 from micrograft.passes.absorb_layouts import absorb_layouts
+from micrograft.passes.bypass_concat import bypass_concat
 from micrograft.passes.eliminate_transposes import eliminate_transposes
 from micrograft.passes.fuse_attention import fuse_attention
 from micrograft.passes.fuse_bias import fuse_bias
@@ -18,6 +19,7 @@ _STEPS = (
     fuse_gates,
     fuse_attention,
     eliminate_transposes,
+    bypass_concat,
     pack_attention,
     permute_columns,
     prune,
