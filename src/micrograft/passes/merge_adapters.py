@@ -1,7 +1,8 @@
 """Works adapters into the weights that they stand beside: the network then predicts at its original cost.
 
 LoRA: W + (alpha/r)·B·A. A weight that lies in two places becomes one again. Scales such as IA³'s are folded by
-`fold_batch_norm` once nothing is trainable.
+`fold_batch_norm` and `fold_scaled_factors` once nothing is trainable. Beside an int8 weight a detour stays as it is: it
+is finer than the weight's codes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from micrograft.ops import check
 from micrograft.ops.scale import ScaleAttrs
 from micrograft.ops.sparse_layer import SparseAttrs, joined
 from micrograft.passes.fold_batch_norm import fold_batch_norm
+from micrograft.passes.fold_scaled_factors import fold_scaled_factors
 from micrograft.passes.prune import prune
 
 
@@ -52,7 +54,7 @@ def merge_adapters(graph: Graph) -> Graph:
         replaced[id(node)] = replace(base, outputs=node.outputs)
     nodes = tuple(replaced.get(id(node), node) for node in graph.nodes)
     merged_graph = prune(replace(graph, params=tuple(params.values()), nodes=nodes))
-    return check(fold_batch_norm(merged_graph), "merge_adapters")
+    return check(fold_scaled_factors(fold_batch_norm(merged_graph)), "merge_adapters")
 
 
 def _adapter(node: Node, producers: Mapping[str, Node]) -> tuple[Node, str, str, float] | None:
