@@ -59,6 +59,12 @@ def _prelus() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU(4, 0.1), nn.Conv2d(4, 2, 3), nn.PReLU())
 
 
+def _groups() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.GroupNorm(3, 6), nn.ReLU(), nn.Conv2d(6, 1, 1), nn.GroupNorm(1, 1), nn.Sigmoid(),
+    )  # fmt: skip
+
+
 def _autoencoder() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 6, 3, stride=2, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(6, 8, 3, stride=2, padding=1),
@@ -150,6 +156,7 @@ CASES = (
     Case("chosen", lambda: Layer(_chosen), ((1, 3, 5, 4),)),
     Case("repeated", lambda: Layer(_repeated), ((1, 3, 3, 4),)),
     Case("prelus", _prelus, ((1, 3, 8, 7),)),
+    Case("groups", _groups, ((1, 3, 8, 7),)),
     Case("autoencoder", _autoencoder, ((1, 1, 12, 8),)),
     Case("transposed", _transposed, ((1, 4, 5, 4),)),
     Case("wave_up", _wave, ((1, 3, 12),)),

@@ -37,14 +37,15 @@ def close(found: Array, expected: Array) -> None:
     assert np.linalg.norm(found - expected) <= 1e-4 * max(float(np.linalg.norm(expected)), 1e-3)
 
 
-def export(module: nn.Module, shape: tuple[int, ...], path: Path, *, dynamo: bool) -> Graph:
-    """The network through a file that one of PyTorch's exporters wrote."""
+def export(module: nn.Module, shape: tuple[int, ...], path: Path, *, dynamo: bool, training: bool = False) -> Graph:
+    """The network through a file that one of PyTorch's exporters wrote; training: with all of its layers kept."""
+    kept = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False} if training else {}
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(), (torch.zeros(shape),), str(path), dynamo=dynamo, verbose=False,
-            opset_version=18 if dynamo else 14,
+            opset_version=18 if dynamo else 14, **kept,
         )  # fmt: skip
     logging.disable(logging.NOTSET)
     return api.load(path)
@@ -90,5 +91,7 @@ def agree(
         after, trained = runner.predict(data[0][0]), runner.parameters()
     close(np.array(losses), np.array(reference.run(data, SGD(lr=rate), loss, None)))
     close(after, answer(data[0][0]))
-    for name in reference.parameters().keys() & trained.keys():
+    same = reference.parameters().keys() & trained.keys()
+    assert same, "no trained parameter has PyTorch's name"
+    for name in same:
         close(trained[name], reference.parameters()[name])

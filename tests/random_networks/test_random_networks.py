@@ -97,6 +97,9 @@ REGRESSIONS = {
     "IA³ scales its layer, not a constant that another module adds": _chain(
         "Conv2d(1, 2, 2, bias=False)", "Plus(2, 1, 1)", shape=(1, 1, 5, 5), methods="ia3"
     ),
+    "a group norm of an ONNX file has a weight and a bias of its own": _chain(
+        "Conv2d(2, 4, 2)", "GroupNorm(2, 4)", shape=(1, 2, 5, 5), methods="bias", exporter="onnx"
+    ),
     "a sum of another module is not the layer's bias": _chain("Linear(5, 3, bias=False)", "Plus(3)", methods="full"),
 }
 

@@ -9,6 +9,7 @@ from micrograft.passes.eliminate_transposes import eliminate_transposes
 from micrograft.passes.fuse_attention import fuse_attention
 from micrograft.passes.fuse_bias import fuse_bias
 from micrograft.passes.fuse_gates import fuse_gates
+from micrograft.passes.fuse_group_norm import fuse_group_norm
 from micrograft.passes.fuse_normalization import fuse_normalization
 from micrograft.passes.pack_attention import pack_attention
 from micrograft.passes.permute_columns import permute_columns
@@ -16,6 +17,7 @@ from micrograft.passes.prune import prune
 
 _STEPS = (
     fuse_normalization,
+    fuse_group_norm,
     fuse_gates,
     fuse_attention,
     eliminate_transposes,
