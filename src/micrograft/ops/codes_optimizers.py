@@ -104,8 +104,11 @@ def _infer_sgd(attrs: CodesSgdAttrs, types: Types) -> Types:
 
 def _sgd(attrs: CodesSgdAttrs, arrays: Arrays) -> Arrays:
     codes, gradient, rate, scales, random, *scale = arrays
-    g = _decayed(attrs, codes, gradient, attrs.weight_decay, scales, _factor(scale, gradient))
-    return (attrs.moved(codes, g * (rate / attrs.layout.spread(scales, codes.shape)), random),)
+    pace = _factor(scale, gradient) * (rate / attrs.layout.spread(scales, codes.shape))
+    steps = gradient * pace
+    if attrs.weight_decay:  # of a code, over its own scale
+        steps = steps + (rate * gradient.dtype.type(attrs.weight_decay)) * codes.astype(gradient.dtype)
+    return (attrs.moved(codes, steps, random),)
 
 
 def _sgd_call(node: Node) -> tuple[KernelCall, ...]:
@@ -135,13 +138,17 @@ def _cases(rate: Array) -> Iterator[_Case]:
         yield _Case((codes, gradient.astype(np.float32), rate, scales, random), (layout, low, high, 77))
 
 
+_DECAYS = (0.0, 0.1, 0.1, 0.0)
+"""Of the samples. An int32 code at its end, times a decay, is more than float32 holds exactly."""
+
+
 def _scalar(value: float) -> Array:
     return np.array(value, np.float32)
 
 
 def _sgd_samples() -> Iterator[Sample]:
     for index, case in enumerate(_cases(_scalar(0.05))):
-        attrs = CodesSgdAttrs(*case.base, weight_decay=(0.0, 0.1)[index % 2])
+        attrs = CodesSgdAttrs(*case.base, weight_decay=_DECAYS[index])
         yield Sample((*case.arrays, *((_scalar(0.3),) if index > 1 else ())), attrs)
 
 
@@ -186,7 +193,7 @@ def _momentum_samples() -> Iterator[Sample]:
     generator = np.random.default_rng(2)
     for index, case in enumerate(_cases(_scalar(0.05))):
         velocity = generator.standard_normal(case.arrays[0].shape).astype(np.float32)
-        attrs = CodesMomentumAttrs(*case.base, weight_decay=(0.0, 0.1)[index % 2])
+        attrs = CodesMomentumAttrs(*case.base, weight_decay=_DECAYS[index])
         yield Sample((*case.arrays, velocity, *((_scalar(0.3),) if index > 1 else ())), attrs)
 
 
@@ -246,7 +253,7 @@ def _adam_samples() -> Iterator[Sample]:
     for index, case in enumerate(_cases(np.array([0.005, 1.5, 0.004], np.float32))):
         mean = generator.standard_normal(case.arrays[0].shape).astype(np.float32)
         moments = np.stack([mean, mean**2 + np.float32(0.1)])
-        attrs = CodesAdamAttrs(*case.base, weight_decay=(0.0, 0.1)[index % 2], decoupled=index > 2)
+        attrs = CodesAdamAttrs(*case.base, weight_decay=_DECAYS[index], decoupled=index > 1)
         yield Sample((*case.arrays, moments, *((_scalar(0.3),) if index > 1 else ())), attrs)
 
 

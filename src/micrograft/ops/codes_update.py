@@ -21,7 +21,7 @@ from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types,
 RANGES = {DType.INT8: (-128, 127), DType.INT32: (-(1 << 30), 1 << 30)}
 """Between which codes a trained tensor stays: all of int8; of an int32 bias what leaves room for a sum's products."""
 
-_LIMIT = float(1 << 29)
+_LIMIT = np.float32(1 << 29)
 """What one update may add to a code, either way."""
 
 
@@ -66,11 +66,10 @@ class UpdateAttrs(Attrs):
 
     def moved(self, codes: Array, steps: Array, random: Array) -> Array:
         """The codes after a step, rounded at random, is taken off them; a step that is no number moves nothing."""
-        limited = np.nan_to_num(np.clip(steps, -_LIMIT, _LIMIT), nan=0.0)
-        whole = np.floor(limited)
-        chance = random_words(int(random), self.stream, codes.shape) >> np.uint32(8)
-        up = (limited - whole) > chance.astype(np.float32) * np.float32(2.0**-24)
-        result = codes.astype(np.int64) - (whole.astype(np.int64) + up)
+        chance = (random_words(int(random), self.stream, codes.shape) >> np.uint32(8)).astype(np.float32)
+        size = np.nan_to_num(np.minimum(np.abs(steps), _LIMIT), nan=0.0)
+        whole = (size + chance * np.float32(2.0**-24)).astype(np.int64)
+        result = codes.astype(np.int64) - np.where(steps < 0, -whole, whole)
         return np.asarray(np.clip(result, self.low, self.high), codes.dtype)
 
 

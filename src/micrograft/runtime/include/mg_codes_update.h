@@ -6,7 +6,7 @@
 #ifndef MG_CODES_UPDATE_H
 #define MG_CODES_UPDATE_H
 
-#include <stdint.h>
+#include "mg_math.h"
 
 /* (outer, channels, inner) codes, of which each channel has a scale: real = scale * code. */
 typedef struct {
@@ -39,20 +39,26 @@ static inline uint32_t mg_random_next(uint32_t counter) {
     return counter + 0x9E3779B9u;
 }
 
-/* A step as whole codes, at most 2^29 either way. */
+/* A step as whole codes, at most 2^29 either way: its size and a random fraction, rounded down, with its sign. */
 static inline int32_t mg_whole_codes(float step, uint32_t counter) {
-    const float limit = 536870912.0f;
+    const uint32_t bits = mg_bits(step);
+    const uint32_t size = bits & 0x7FFFFFFFu;
     int32_t whole;
-    if (!(step < limit && step > -limit)) {
-        return step > 0.0f ? 1 << 29 : step < 0.0f ? -(1 << 29) : 0;
+    if (size < 0x4E000000u) {
+        whole = (int32_t)(mg_from_bits(size) + (float)(mg_hashed(counter) >> 8) * 0x1p-24f);
+    } else {
+        whole = size > 0x7F800000u ? 0 : 1 << 29;
     }
-    whole = (int32_t)step;
-    whole -= (float)whole > step;
-    return whole + (step - (float)whole > (float)(mg_hashed(counter) >> 8) * 0x1p-24f);
+    return bits >> 31 ? -whole : whole;
 }
 
-/* A code after its step. */
-static inline int32_t mg_moved_code(const mg_code_tensor *codes, int32_t code, float step, uint32_t counter) {
+/* A code after its step. An int8 code cannot leave an int32 by it. */
+static inline int8_t mg_moved_int8(const mg_code_tensor *codes, int8_t code, float step, uint32_t counter) {
+    const int32_t moved = code - mg_whole_codes(step, counter);
+    return (int8_t)(moved < codes->low ? codes->low : moved > codes->high ? codes->high : moved);
+}
+
+static inline int32_t mg_moved_int32(const mg_code_tensor *codes, int32_t code, float step, uint32_t counter) {
     const int64_t moved = (int64_t)code - mg_whole_codes(step, counter);
     return (int32_t)(moved < codes->low ? codes->low : moved > codes->high ? codes->high : moved);
 }

@@ -3,7 +3,6 @@
 #define MG_CODES_WALK_H
 
 #include "mg_codes_optimizers.h"
-#include "mg_math.h"
 
 typedef struct {
     int8_t *narrow;
@@ -16,31 +15,33 @@ static inline int32_t mg_code_at(mg_codes codes, int32_t i) {
 
 static inline void mg_move_code(const mg_code_tensor *tensor, mg_codes codes, int32_t i, float step,
                                 uint32_t counter) {
-    const int32_t moved = mg_moved_code(tensor, mg_code_at(codes, i), step, counter);
     if (codes.narrow) {
-        codes.narrow[i] = (int8_t)moved;
+        codes.narrow[i] = mg_moved_int8(tensor, codes.narrow[i], step, counter);
     } else {
-        codes.wide[i] = moved;
+        codes.wide[i] = mg_moved_int32(tensor, codes.wide[i], step, counter);
     }
 }
 
 static inline void mg_sgd_codes(const mg_codes_sgd_params *params, mg_codes codes, const float *gradient,
                                 const mg_code_step *step) {
-    const mg_code_tensor *const tensor = &params->codes;
+    const mg_code_tensor tensor = params->codes; /* copied, as a store of int8 may alias anything */
+    const float rate = *step->rate;
     const float factor = step->factor ? *step->factor : 1.0f;
-    uint32_t counter = mg_random_start(tensor, step);
+    const float decay = rate * params->weight_decay;
+    uint32_t counter = mg_random_start(&tensor, step);
     int32_t i = 0;
-    for (int32_t outer = tensor->outer; outer > 0; --outer) {
-        for (int32_t channel = 0; channel < tensor->channels; ++channel) {
-            const float scale = step->scales[channel];
-            const float pace = *step->rate / scale;
-            const float decay = params->weight_decay * scale;
-            for (const int32_t end = i + tensor->inner; i < end; ++i, counter = mg_random_next(counter)) {
-                float g = factor * gradient[i];
-                if (params->weight_decay != 0.0f) {
-                    g += decay * (float)mg_code_at(codes, i);
+    for (int32_t outer = tensor.outer; outer > 0; --outer) {
+        for (int32_t channel = 0; channel < tensor.channels; ++channel) {
+            const float pace = factor * (rate / step->scales[channel]);
+            const int32_t end = i + tensor.inner;
+            if (decay == 0.0f) {
+                for (; i < end; ++i, counter = mg_random_next(counter)) {
+                    mg_move_code(&tensor, codes, i, gradient[i] * pace, counter);
                 }
-                mg_move_code(tensor, codes, i, g * pace, counter);
+            }
+            for (; i < end; ++i, counter = mg_random_next(counter)) {
+                const float code = (float)mg_code_at(codes, i);
+                mg_move_code(&tensor, codes, i, gradient[i] * pace + decay * code, counter);
             }
         }
     }
@@ -48,22 +49,26 @@ static inline void mg_sgd_codes(const mg_codes_sgd_params *params, mg_codes code
 
 static inline void mg_sgd_momentum_codes(const mg_codes_sgd_momentum_params *params, mg_codes codes,
                                          const float *gradient, float *velocity, const mg_code_step *step) {
-    const mg_code_tensor *const tensor = &params->codes;
+    const float momentum = params->momentum;
+    const mg_code_tensor tensor = params->codes; /* copied, as a store of int8 may alias anything */
+    const float rate = *step->rate;
     const float factor = step->factor ? *step->factor : 1.0f;
-    uint32_t counter = mg_random_start(tensor, step);
+    const float weight_decay = params->weight_decay;
+    uint32_t counter = mg_random_start(&tensor, step);
     int32_t i = 0;
-    for (int32_t outer = tensor->outer; outer > 0; --outer) {
-        for (int32_t channel = 0; channel < tensor->channels; ++channel) {
+    for (int32_t outer = tensor.outer; outer > 0; --outer) {
+        for (int32_t channel = 0; channel < tensor.channels; ++channel) {
             const float scale = step->scales[channel];
-            const float pace = *step->rate / scale;
-            const float decay = params->weight_decay * scale;
-            for (const int32_t end = i + tensor->inner; i < end; ++i, counter = mg_random_next(counter)) {
+            const float pace = rate / scale;
+            const float decay = weight_decay * scale;
+            for (const int32_t end = i + tensor.inner; i < end; ++i, counter = mg_random_next(counter)) {
                 float g = factor * gradient[i];
-                if (params->weight_decay != 0.0f) {
+                if (weight_decay != 0.0f) {
                     g += decay * (float)mg_code_at(codes, i);
                 }
-                velocity[i] = params->momentum * velocity[i] + g;
-                mg_move_code(tensor, codes, i, velocity[i] * pace, counter);
+                g += momentum * velocity[i];
+                velocity[i] = g;
+                mg_move_code(&tensor, codes, i, g * pace, counter);
             }
         }
     }
@@ -71,28 +76,32 @@ static inline void mg_sgd_momentum_codes(const mg_codes_sgd_momentum_params *par
 
 static inline void mg_adam_codes(const mg_codes_adam_params *params, mg_codes codes, const float *gradient,
                                  float *moments, const mg_code_step *step) {
-    const mg_code_tensor *const tensor = &params->codes;
+    const mg_codes_adam_params own = *params; /* copied, as a store of int8 may alias anything */
+    const mg_code_tensor *const tensor = &own.codes;
+    const float rate = step->rate[0], root_factor = step->rate[1];
     const float factor = step->factor ? *step->factor : 1.0f;
-    const float coupled = params->decoupled ? 0.0f : params->weight_decay;
-    const float decoupled = params->decoupled ? step->rate[2] * params->weight_decay : 0.0f;
+    const float coupled = own.decoupled ? 0.0f : own.weight_decay;
+    const float decoupled = own.decoupled ? step->rate[2] * own.weight_decay : 0.0f;
     float *const squares = moments + tensor->outer * tensor->channels * tensor->inner;
     uint32_t counter = mg_random_start(tensor, step);
     int32_t i = 0;
     for (int32_t outer = tensor->outer; outer > 0; --outer) {
         for (int32_t channel = 0; channel < tensor->channels; ++channel) {
             const float scale = step->scales[channel];
-            const float pace = step->rate[0] / scale;
+            const float pace = rate / scale;
             for (const int32_t end = i + tensor->inner; i < end; ++i, counter = mg_random_next(counter)) {
                 const float code = (float)mg_code_at(codes, i);
                 float g = factor * gradient[i];
-                float move;
+                float mean = moments[i], square = squares[i], move;
                 if (coupled != 0.0f) {
                     g += coupled * scale * code;
                 }
-                moments[i] += params->rest1 * (g - moments[i]);
-                squares[i] += params->rest2 * (g * g - squares[i]);
-                move = pace * moments[i] / (mg_sqrt(squares[i]) * step->rate[1] + params->epsilon);
-                if (params->decoupled) {
+                mean += own.rest1 * (g - mean);
+                square += own.rest2 * (g * g - square);
+                moments[i] = mean;
+                squares[i] = square;
+                move = pace * mean / (mg_sqrt(square) * root_factor + own.epsilon);
+                if (own.decoupled) {
                     move += decoupled * code;
                 }
                 mg_move_code(tensor, codes, i, move, counter);

@@ -1,58 +1,54 @@
+#include "mg_code_meeting.h"
 #include "mg_conv_of_codes.h"
-#include "mg_four.h"
-
-/* Where x and dy meet at one tap: a grid of places, and the steps between them. */
-typedef struct {
-    int32_t zero;
-    int32_t rows, columns;
-    int32_t x_row, x_column, dy_row, dy_column;
-} meeting;
-
-/* The sum of products of one channel of x with one of dy: places in order. */
-static float one_product(const meeting *m, const int8_t *x, const float *dy) {
-    float sum = 0.0f;
-    for (int32_t row = m->rows; row > 0; --row, x += m->x_row, dy += m->dy_row) {
-        const int8_t *code = x;
-        const float *gradient = dy;
-        for (int32_t column = m->columns; column > 0; --column, code += m->x_column, gradient += m->dy_column) {
-            sum = mg_fma((float)(*code - m->zero), *gradient, sum);
-        }
-    }
-    return sum;
-}
-
-/* The same for four neighbours of dy. */
-static mg_four four_products(const meeting *m, const int8_t *x, const float *dy) {
-    mg_four sum = mg_four_zero();
-    for (int32_t row = m->rows; row > 0; --row, x += m->x_row, dy += m->dy_row) {
-        const int8_t *code = x;
-        const float *gradient = dy;
-        for (int32_t column = m->columns; column > 0; --column, code += m->x_column, gradient += m->dy_column) {
-            sum = mg_four_scale_add((float)(*code - m->zero), mg_four_load(gradient), sum);
-        }
-    }
-    return sum;
-}
 
 /* All outputs of one group at one tap; the weights of an output are `size` apart. */
-static void one_tap(const meeting *m, const int8_t *x, const float *dy, const mg_conv_of_codes_params *params,
+static void one_tap(const mg_code_meeting *m, const int8_t *x, const float *dy, const mg_conv_of_codes_params *params,
                     float *dw) {
     const int32_t taken = params->in_channels / params->groups;
     const int32_t outputs = params->out_channels / params->groups;
     const int32_t size = params->height.kernel * params->width.kernel * taken;
     const float scale = params->x_scale;
-    for (int32_t channel = 0; channel < taken; ++channel) {
-        int32_t output = 0;
-        for (; output + 4 <= outputs; output += 4) {
-            const mg_four sum = four_products(m, x + channel, dy + output);
-            float *to = dw + output * size + channel;
-            to[0] = scale * sum.a;
-            to[size] = scale * sum.b;
-            to[2 * size] = scale * sum.c;
-            to[3 * size] = scale * sum.d;
+    int32_t output = 0;
+    for (; output + 4 <= outputs; output += 4, dy += 4, dw += 4 * size) {
+        int32_t channel = 0;
+        for (; channel + 4 <= taken; channel += 4) {
+            mg_code_products_4x4(m, x + channel, dy, scale, size, dw + channel);
         }
-        for (; output < outputs; ++output) {
-            dw[output * size + channel] = scale * one_product(m, x + channel, dy + output);
+        for (; channel < taken; ++channel) {
+            const mg_four sum = mg_code_products_4x1(m, x + channel, dy);
+            dw[channel] = scale * sum.a;
+            dw[channel + size] = scale * sum.b;
+            dw[channel + 2 * size] = scale * sum.c;
+            dw[channel + 3 * size] = scale * sum.d;
+        }
+    }
+    for (; output < outputs; ++output, ++dy, dw += size) {
+        for (int32_t channel = 0; channel < taken; ++channel) {
+            dw[channel] = scale * mg_code_meeting_one(m, x + channel, dy);
+        }
+    }
+}
+
+/* One place, as of a linear layer with one row: each product is stored once. */
+static void outer_product(const mg_conv_of_codes_params *params, const int8_t *x, const float *dy, float *dw) {
+    const int32_t inputs = params->in_channels;
+    int32_t input = 0;
+    for (; input + 4 <= inputs; input += 4) {
+        const mg_four codes = mg_four_codes(x + input, params->x_zero);
+        const mg_four values = mg_four_scale_add(params->x_scale, codes, mg_four_zero());
+        float *to = dw + input;
+        for (int32_t output = 0; output < params->out_channels; ++output, to += inputs) {
+            const float factor = dy[output];
+            to[0] = factor * values.a;
+            to[1] = factor * values.b;
+            to[2] = factor * values.c;
+            to[3] = factor * values.d;
+        }
+    }
+    for (; input < inputs; ++input) {
+        const float value = params->x_scale * (float)(x[input] - params->x_zero);
+        for (int32_t output = 0; output < params->out_channels; ++output) {
+            dw[output * inputs + input] = dy[output] * value;
         }
     }
 }
@@ -64,7 +60,11 @@ void mg_conv_of_codes_weight_gradient_float32(const mg_conv_of_codes_params *par
     const int32_t taken = params->in_channels / params->groups;
     const int32_t outputs = params->out_channels / params->groups;
     const int32_t size = height->kernel * width->kernel * taken;
-    meeting m;
+    mg_code_meeting m;
+    if (height->input * width->input == 1 && size == params->in_channels) {
+        outer_product(params, x, dy, dw);
+        return;
+    }
     m.zero = params->x_zero;
     m.x_row = height->stride * width->input * params->in_channels;
     m.x_column = width->stride * params->in_channels;
