@@ -35,6 +35,7 @@ from micrograft.passes.eliminate_transposes import eliminate_transposes
 from micrograft.passes.float_head import float_head
 from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.fuse_quantization import fuse_quantization
+from micrograft.passes.fuse_updates import fusable, fuse_updates
 from micrograft.passes.prune import prune
 from micrograft.passes.quantize_gradients import quantize_gradients
 from micrograft.passes.recompute_parameters import recompute_parameters
@@ -46,7 +47,7 @@ from micrograft.planning.backpropagation import backpropagation_ram
 from micrograft.planning.effort import Effort
 from micrograft.planning.memory import Ram, lay_out
 from micrograft.planning.plan import Plan
-from micrograft.planning.planner import fit_plan, make_plan
+from micrograft.planning.planner import fit_plan, make_plan, peak
 from micrograft.quantization.observers import Observer
 from micrograft.recipe import Recipe as Recipe
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
@@ -174,7 +175,7 @@ def plan(library: Library, recipe: Recipe, board: Board) -> Bill:
         backpropagation_ram=library.backpropagation_ram,
         trainable_parameters=sum(param.value.type.size for param in library.graph.trainable),
         parameters=sum(param.value.type.size for param in library.graph.params if param.learnable),
-        macs=_macs(library.train),
+        macs=_macs(library.train, library.graph.trainable),
         peak=_peak(library.train),
         arena_least=max(each.least_arena for each in _plans(library)),
         recomputation=library.train.recomputation,
@@ -322,6 +323,7 @@ def _planned(
     loss_only = prune(replace(step.graph, nodes=tuple(first_outputs)), [step.loss])
     evaluate = make_plan(loss_only, [step.loss])
     step = replace(step, graph=prune(step.graph, [step.loss]))
+    step = _fused(step, max(predict.arena, evaluate.arena))
     whole = make_plan(step.graph, [step.loss])
     if reversible and (rebuilt := reverse(step)) is not step:
         smaller = make_plan(rebuilt.graph, [step.loss])
@@ -332,6 +334,19 @@ def _planned(
         whole = fit_plan(whole, [step.loss], limit, effort)
     memory = lay_out(graph.trainable, step.states, [each.arena for each in (predict, evaluate, whole)])
     return Library(graph, predict, memory, _digest(graph), step, evaluate, whole)
+
+
+def _fused(step: TrainStep, enough: int) -> TrainStep:
+    """The step with updates fused that make its peak, as long as that lowers it and it is above `enough` bytes."""
+    size, alive = peak(step.graph, [step.loss])
+    while size > enough:
+        chosen = {param for param, gradient in fusable(step).items() if gradient.name in alive}
+        fused = fuse_updates(step, chosen) if chosen else step
+        before, (size, alive) = size, peak(fused.graph, [step.loss])
+        if size >= before:
+            break
+        step = fused
+    return step
 
 
 def _require_room(budget: int, *plans: Plan) -> None:
@@ -390,14 +405,15 @@ def _roomy(board: Board) -> Board:
     return replace(board, flash=replace(board.flash, size=large), ram=replace(board.ram, size=large))
 
 
-def _macs(plan: Plan) -> Macs:
+def _macs(plan: Plan, params: Sequence[Param]) -> Macs:
     counts = dict.fromkeys(Phase, 0)
+    trained = {param.name for param in params}
     for node in plan.schedule:
         counts[node.phase] += operator_of(node).macs(node)
     moved = sum(
         node.inputs[0].type.size
         for node in plan.schedule
-        if node.phase is Phase.UPDATE and any(index == 0 for _, index in operator_of(node).mutates)
+        if node.phase is not Phase.FORWARD and node.inputs[0].name in trained and operator_of(node).mutates
     )
     return Macs(counts[Phase.FORWARD], counts[Phase.BACKWARD], moved)
 

@@ -9,7 +9,7 @@ from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Value
 from micrograft.planning.effort import Effort, solver_is_there
-from micrograft.planning.lifetimes import lifetimes
+from micrograft.planning.lifetimes import lifetimes, live_bytes
 from micrograft.planning.place import place
 from micrograft.planning.place_exactly import Placement, aligned_bound, place_exactly
 from micrograft.planning.plan import Buffer, Plan
@@ -37,6 +37,15 @@ def make_plan(graph: Graph, results: Iterable[Value], budget: int | None = None,
     order = schedule(graph, results)
     plan = _placed(order, results)
     return plan if budget is None else fit_plan(plan, results, budget, effort)
+
+
+def peak(graph: Graph, results: Sequence[Value]) -> tuple[int, frozenset[str]]:
+    """Bytes alive at the peak of `graph` in its best order, and the names of the values that are alive there."""
+    buffers = lifetimes(schedule(graph, results), results).buffers
+    alive = live_bytes(buffers)
+    position = max(range(len(alive)), key=alive.__getitem__, default=0)
+    names = (name for each in buffers if each.first <= position <= each.last for name in each.values)
+    return max(alive, default=0), frozenset(names)
 
 
 def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort | None = None) -> Plan:
