@@ -256,12 +256,21 @@ def test_one_int8_layer_is_not_adapted_by_ia3_and_lora() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "place"), [(KEYWORDS, "stm32f446"), (RESNET, "stm32f746"), (MCUNET, "stm32f746")])
-def test_published_networks_learn_a_new_head_on_a_board(name: str, place: str) -> None:
-    """A new head of ten classes learns on the emulated board: the bits of the host, the RAM of the plan."""
+@pytest.mark.parametrize(
+    ("name", "place", "methods"),
+    [
+        (KEYWORDS, "stm32f446", (Head(),)),
+        (RESNET, "stm32f746", (Head(),)),
+        (MCUNET, "stm32f746", (Head(),)),
+        (KEYWORDS, "stm32f746", (Full(),)),
+        (KEYWORDS, "stm32f746", (IA3(), Bias())),
+    ],
+)
+def test_published_networks_learn_on_a_board(name: str, place: str, methods: tuple[Method, ...]) -> None:
+    """With a new head of ten classes, on the emulated board: the bits of the host, the RAM of the plan."""
     network = api.load(model(name), classes=10)
     x = inputs(name, 2)
-    recipe = api.Recipe((Head(),), name="net")
+    recipe = api.Recipe(methods, name="net")
     library = api.adapt(network, recipe, x)
     data = api.check_samples(library, Samples(x, np.array([3, 7])))
     assert data.y is not None
