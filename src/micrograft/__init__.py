@@ -39,6 +39,7 @@ from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
 from micrograft.peft.scheme import LayerScheme, Scheme
 from micrograft.peft.sparse import Sparse
+from micrograft.precision import quantize_in_training
 from micrograft.quantization.observers import MSE, MinMax, Percentile
 from micrograft.report.record import Bill, TrainRecord
 from micrograft.samples import Samples
@@ -82,6 +83,7 @@ __all__ = [
     "plan",
     "predict",
     "quantize",
+    "quantize_in_training",
     "save_peft",
     "train",
     "with_parameters",

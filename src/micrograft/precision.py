@@ -1,4 +1,4 @@
-"""A float network in int8: calibrate, draw, fuse; and what that costs layer by layer.
+"""A float network in int8: calibrate or train, draw, fuse; and what that costs layer by layer.
 
 What came of it depends on the network and the ranges of its activations alone, so that an adapter's record can bring
 the same int8 network back from the model file.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,10 @@ from micrograft.quantization.quantize import quantize as draw
 from micrograft.quantization.quantize import scheme
 from micrograft.reference import Inputs
 from micrograft.samples import check_inputs
+
+if TYPE_CHECKING:
+    from micrograft.quantization.training import Augment, Loss
+    from micrograft.quantization.training import Progress as TrainingProgress
 
 CALIBRATION_SAMPLES = 128
 """How many samples the ranges are taken from, evenly spread over those given."""
@@ -66,6 +71,43 @@ def quantize(
     chosen = [[port.from_user(x[index])] for index in spread(len(x), CALIBRATION_SAMPLES)]
     ranges = calibrate(floats, chosen, scheme(floats).measured, observer or MinMax(), progress)
     return replace(_coded(floats, ranges), samples=chosen)
+
+
+def quantize_in_training(
+    graph: Graph,
+    x: Array,
+    y: Array,
+    *,
+    epochs: int = 5,
+    batch: int = 32,
+    lr: float = 1e-3,
+    loss: str | Loss | None = None,
+    observer: Observer | None = None,
+    augment: Augment | None = None,
+    seed: int = 0,
+    progress: TrainingProgress | None = None,
+) -> Quantized:
+    """Quantization-aware training on this computer, in PyTorch: weights and ranges learn on the grid that the C uses.
+
+    x, y: (n, *input shape) in the network's own layout and their targets; x gives the ranges to start from too. loss:
+    "cross_entropy" for class indices, "mse" or "bce" for numbers, or a function of logits and targets (tensors, a batch
+    of them in our layout); None picks the first for integers and the second for others. augment: takes a batch and a
+    generator to a batch. Raises MicrograftError as `quantize` does, and where the loss stops being finite.
+    """
+    from micrograft.quantization.training import Schedule, train
+
+    start = quantize(graph, x, observer=observer)
+    samples, targets = check_inputs(x, start.floats.inputs[0]), np.asarray(y)
+    if len(targets) != len(samples):
+        raise MicrograftError(f"there are {len(targets)} targets for {len(samples)} samples", where="y")
+    kind = loss or ("cross_entropy" if np.issubdtype(targets.dtype, np.integer) else "mse")
+    targets = targets.astype(np.int64 if np.issubdtype(targets.dtype, np.integer) else np.float32)
+    classes = start.floats.outputs[0].value.shape[-1]
+    if kind == "cross_entropy" and not (targets.min() >= 0 and targets.max() < classes):
+        raise MicrograftError(f"labels reach from {targets.min()} to {targets.max()}, and there are {classes} classes")
+    schedule = Schedule(epochs, batch, lr, seed)
+    trained = train(start.floats, start.ranges, samples, targets, schedule, kind, augment=augment, progress=progress)
+    return replace(_coded(*trained), samples=start.samples)
 
 
 def quantize_as(graph: Graph, ranges: Ranges) -> Graph:

@@ -1,7 +1,8 @@
 """quantized_average_pool and quantized_mean: means of int8 codes.
 
 The pool keeps the scale of its input and rounds the mean of the codes, ties away from zero (TensorFlow Lite's
-AVERAGE_POOL_2D); padding does not count. The mean is over all positions, with one factor to the output's scale.
+AVERAGE_POOL_2D) or, with Rounding.ONCE, to an even number of steps; padding does not count. The mean is over all
+positions, with one factor to the output's scale.
 x: (1, *spatial, C) int8; y: (1, *positions, C) or (1, 1.., C) int8.
 """
 
@@ -25,11 +26,10 @@ from micrograft.ops.scale import ScaleAttrs
 
 @dataclass(frozen=True)
 class QuantizedAveragePoolAttrs(Attrs):
-    """low, high: the clamp of an activation behind the pool."""
+    """y: what the codes of input and output mean, and the clamp of an activation behind the pool."""
 
     pool: AveragePoolAttrs
-    low: int = LOW
-    high: int = HIGH
+    y: Codes
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class QuantizedMeanAttrs(Attrs):
 
 def _infer_pool(attrs: QuantizedAveragePoolAttrs, types: Types) -> Types:
     (x,) = types
-    require(x.dtype is DType.INT8, f"the input is {x.dtype.value}, not int8")
+    check_codes(x, attrs.y.quant.zero)
     require(not attrs.pool.count_include_pad, "padding does not count in a mean of codes")
     (real,) = AVERAGE_POOL.infer(attrs.pool, types)
     return replace(x, shape=real.shape), TensorType(real.shape, DType.BIT)
@@ -55,14 +55,20 @@ def _evaluate_pool(attrs: QuantizedAveragePoolAttrs, arrays: Arrays) -> Arrays:
     rank = len(attrs.pool.kernel)
     sums = attrs.pool.window.view(x).sum(axis=tuple(range(rank + 1, 2 * rank + 1)))
     counts = attrs.pool.counts(x.shape).astype(np.int64)
-    y = clamped(np.sign(sums) * ((np.abs(sums) + counts // 2) // counts), attrs.low, attrs.high)
-    return y, (y > attrs.low) & (y < attrs.high)
+    if attrs.y.rounding is Rounding.ONCE:
+        twice = 2 * (sums - counts * attrs.y.quant.zero) + counts
+        nearest = twice // (2 * counts)
+        means = np.where(twice % (2 * counts) == 0, nearest & ~1, nearest) + attrs.y.quant.zero
+    else:
+        means = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
+    y = clamped(means, attrs.y.low, attrs.y.high)
+    return y, attrs.y.mask(y)
 
 
 def _pool_gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
     dy = gradients[0]
     assert dy is not None and isinstance(node.attrs, QuantizedAveragePoolAttrs)
-    if (node.attrs.low, node.attrs.high) != (LOW, HIGH):  # the mean of codes never passes the ends of int8
+    if (node.attrs.y.low, node.attrs.y.high) != (LOW, HIGH):  # the mean of codes never passes the ends of int8
         dy = codes_gradient(backward, node, dy)
     attrs = AveragePoolGradientAttrs(node.attrs.pool, node.inputs[0].shape)
     return (backward.emit("average_pool_gradient", dy, attrs=attrs),)
@@ -72,9 +78,9 @@ def _pool_call(node: Node) -> tuple[KernelCall, ...]:
     (x,) = node.inputs
     attrs = node.attrs
     assert isinstance(attrs, QuantizedAveragePoolAttrs)
-    fields = (*attrs.pool.window.fields(x.shape), ("channels", x.shape[-1]), ("low", attrs.low), ("high", attrs.high))
+    fields = (*attrs.pool.window.fields(x.shape), ("channels", x.shape[-1]), attrs.y.field)
     call = KernelCall("mg_average_pool_int8", "mg_average_pool_int8_params", fields, (x, node.outputs[0]))
-    return with_mask(call, node, Codes(Quantization((1.0,), (0,)), attrs.low, attrs.high))
+    return with_mask(call, node, attrs.y)
 
 
 def _pool_samples() -> Iterator[Sample]:
@@ -86,8 +92,9 @@ def _pool_samples() -> Iterator[Sample]:
         ((1, 13, 3), (3,), (2,), ((1, 0),)),
     ]:
         pool = AveragePoolAttrs(kernel, stride, padding, False)
-        yield Sample((sample_codes(generator, shape),), QuantizedAveragePoolAttrs(pool))
-        yield Sample((sample_codes(generator, shape),), QuantizedAveragePoolAttrs(pool, -5, 40))
+        codes = Codes(Quantization((1.0,), (-11,)))
+        for y in (codes, replace(codes, low=-5, high=40), replace(codes, rounding=Rounding.ONCE)):
+            yield Sample((sample_codes(generator, shape),), QuantizedAveragePoolAttrs(pool, y))
 
 
 QUANTIZED_AVERAGE_POOL = Operator(

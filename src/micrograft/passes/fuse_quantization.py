@@ -251,7 +251,7 @@ def _average_pool(fusion: _Fusion, site: _Site) -> bool:
     assert isinstance(pool, AveragePoolAttrs)
     if not site.keeps_scale or (pool.count_include_pad and any(pads != (0, 0) for pads in pool.padding)):
         return False
-    attrs = QuantizedAveragePoolAttrs(replace(pool, count_include_pad=False), site.y.low, site.y.high)
+    attrs = QuantizedAveragePoolAttrs(replace(pool, count_include_pad=False), site.y)
     return fusion.define(site, "quantized_average_pool", site.codes, attrs)
 
 

@@ -35,7 +35,7 @@ _CLAMPED = (*LAYERS, "add", "global_average_pool")
 _SAME_CODES = ("average_pool", "max_pool", "reshape")
 """Operators whose output has the codes of their input."""
 
-_SOFTMAX = Quantization((1 / 256,), (LOW,))
+SOFTMAX_CODES = Quantization((1 / 256,), (LOW,))
 
 _BIAS_LIMIT = float(1 << 29)
 """Largest bias in units of its sums: a layer of tiny weights gets a coarser grid rather than a bias that saturates."""
@@ -57,7 +57,7 @@ class Scheme:
 def scheme(graph: Graph) -> Scheme:
     """What of `graph` becomes int8: what layers read and write, and what only passes through from there."""
     readers, outputs = graph.readers, {port.value.name for port in graph.outputs}
-    coded = {node.inputs[0].name for node in graph.nodes if _is_layer(node, graph)}
+    coded = {node.inputs[0].name for node in graph.nodes if is_layer(node, graph)}
     order = [port.value.name for port in graph.inputs if port.value.name in coded]
     same: dict[str, str] = {}
     for node in graph.nodes:
@@ -81,7 +81,7 @@ def quantize(graph: Graph, ranges: Ranges, rounding: Rounding = Rounding.ONCE) -
     return check(_Drawing(graph, scheme(graph), ranges, rounding).run(), "quantize")
 
 
-def _is_layer(node: Node, graph: Graph) -> bool:
+def is_layer(node: Node, graph: Graph) -> bool:
     """Whether a node multiplies an activation with a weight of its own."""
     if node.op not in LAYERS or graph.param(node.inputs[0].name) is not None:
         return False
@@ -91,7 +91,7 @@ def _is_layer(node: Node, graph: Graph) -> bool:
 
 def _writes_codes(node: Node, graph: Graph, coded: set[str]) -> bool:
     """Whether a node has an int8 operator for inputs of codes."""
-    if _is_layer(node, graph):
+    if is_layer(node, graph):
         return True
     if not all(value.name in coded for value in node.inputs):
         return False
@@ -131,7 +131,7 @@ class _Drawing:
         for port in self._graph.inputs:
             self._code(port.value, None, port.label or port.value.name)
         for node in self._graph.nodes:
-            if _is_layer(node, self._graph):
+            if is_layer(node, self._graph):
                 self._grid(node)
             inputs = tuple(self._real.get(value.name, value) for value in node.inputs)
             self._builder.nodes.append(replace(node, inputs=inputs))
@@ -164,7 +164,7 @@ class _Drawing:
         if value.name in self._plan.same:
             return self._codes[self._plan.same[value.name]]
         if producer is not None and producer.op == "softmax":
-            return _SOFTMAX
+            return SOFTMAX_CODES
         return codes_of(self._ranges[value.name])
 
     def _grid(self, node: Node) -> None:

@@ -9,11 +9,11 @@ typedef struct {
     mg_axis height;
     mg_axis width;
     int32_t channels;
-    int32_t low, high; /* the codes of y lie between these */
+    mg_code_range y;
 } mg_average_pool_int8_params;
 
-/* y: (out height, out width, channels) = the mean of the codes of each window of x, to nearest, ties away from zero;
- * padding does not count. */
+/* y: (out height, out width, channels) = the mean of the codes of each window of x, to nearest, ties away from code 0
+ * or, where codes are rounded once, to an even number of steps; padding does not count. */
 void mg_average_pool_int8(const mg_average_pool_int8_params *params, const int8_t *x, int8_t *y);
 
 typedef struct {

@@ -1,5 +1,22 @@
 #include "mg_pool_int8.h"
 
+/* The nearest whole number to sum / count, ties to even. */
+static int32_t even_mean(int32_t sum, int32_t count) {
+    const int32_t twice = 2 * sum + count;
+    int32_t nearest = twice / (2 * count);
+    const int32_t rest = twice - nearest * 2 * count;
+    nearest -= rest < 0;
+    return rest == 0 ? nearest & ~(int32_t)1 : nearest;
+}
+
+/* What the sum of `count` codes becomes. */
+static int8_t code_of(const mg_code_range *range, int32_t sum, int32_t count) {
+    if (range->once) {
+        return mg_code(range, even_mean(sum - count * range->zero, count));
+    }
+    return mg_clamped((sum > 0 ? sum + count / 2 : sum - count / 2) / count, range->low, range->high);
+}
+
 void mg_average_pool_int8(const mg_average_pool_int8_params *params, const int8_t *x, int8_t *y) {
     const int32_t channels = params->channels;
     const int32_t x_row = params->height.dilation * params->width.input * channels;
@@ -19,8 +36,7 @@ void mg_average_pool_int8(const mg_average_pool_int8_params *params, const int8_
                         sum += *value;
                     }
                 }
-                sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
-                *y++ = mg_clamped(sum, params->low, params->high);
+                *y++ = code_of(&params->y, sum, count);
             }
         }
     }
