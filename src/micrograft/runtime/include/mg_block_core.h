@@ -3,6 +3,7 @@
 #define MG_BLOCK_CORE_H
 
 #include "mg_block.h"
+#include "mg_float_bits.h"
 
 #ifndef MG_BLOCK_BITS
 #define MG_BLOCK_BITS 16
@@ -68,14 +69,6 @@ static inline mg_element mg_narrowed_wide(mg_narrowing *n, int64_t sum) {
     }
     sum = ((sum >> (n->shift - 1)) + 1) >> 1;
     return (mg_element)(sum < -mg_largest ? -mg_largest : sum > mg_largest ? mg_largest : sum);
-}
-
-static inline int32_t mg_bit_length(uint32_t bits) {
-    int32_t length = 0;
-    for (; bits; bits >>= 1) {
-        ++length;
-    }
-    return length;
 }
 
 /* The shift that the sums seen ask for. */

@@ -4,7 +4,7 @@
 
 #include "mg_block_core.h"
 #include "mg_block_update.h"
-#include "mg_math.h"
+#include "mg_float_bits.h"
 
 /* The codes of a tensor; all but one pointer are null. */
 typedef struct {
@@ -80,20 +80,6 @@ static inline void mg_block_sgd(const mg_block_sgd_params *params, mg_moved_code
             }
         }
     }
-}
-
-/* The float32 below or equal to x * 2^exponent; infinity above all of them, 0 below all but subnormals. */
-static inline float mg_float_below(uint64_t x, int32_t exponent) {
-    int32_t length = (uint32_t)(x >> 32) ? 32 + mg_bit_length((uint32_t)(x >> 32)) : mg_bit_length((uint32_t)x);
-    const int32_t biased = length - 1 + exponent + 127;
-    if (length == 0 || biased <= 0) {
-        return mg_from_bits(0);
-    }
-    if (biased >= 255) {
-        return mg_from_bits(0x7F800000u);
-    }
-    x = length > 24 ? x >> (length - 24) : x << (24 - length);
-    return mg_from_bits((uint32_t)biased << 23 | ((uint32_t)x & 0x7FFFFFu));
 }
 
 static inline void mg_block_square_sum(const mg_block_square_sum_params *params, const mg_block *gradient,

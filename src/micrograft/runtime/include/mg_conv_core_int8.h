@@ -1,5 +1,5 @@
 /* The convolution on int8 codes behind mg_conv_int8, mg_adapted_conv_int8 and mg_sparse_conv_int8; only the second has a
- * detour that is not null. y_step: from one position of y to the next, out_channels or more. */
+ * detour, and so has mg_coded_detour_conv_int8. y_step: from one position of y to the next, out_channels or more. */
 #ifndef MG_CONV_CORE_INT8_H
 #define MG_CONV_CORE_INT8_H
 
@@ -55,37 +55,56 @@ static inline int32_t mg_detour_units(const mg_conv_int8_params *params, const f
     return sum > limit ? 1 << 29 : sum > -limit ? (int32_t)sum : -(1 << 29);
 }
 
-/* All outputs of one group at one position. bias, factor: of the first; up: null or the detour's row for it; down: the
- * detour's values here. */
+/* The same of a detour of codes: products of 8 and 16 bits, at most 2^8 of them. */
+static inline int32_t mg_coded_units(const mg_conv_int8_params *params, const int8_t *up, const int16_t *down) {
+    const int32_t places = params->places;
+    int32_t sum = 0;
+    for (int32_t i = 0; i < params->rank; ++i) {
+        sum += up[i] * down[i];
+    }
+    return places == 0 ? sum : ((sum >> (places - 1)) + 1) >> 1;
+}
+
+/* A detour as it is seen from one position: its values there, and its row for an output. In real numbers or in codes;
+ * what it is not is null, and all of it where there is none. */
+typedef struct {
+    const float *down, *up;
+    const int16_t *down_codes;
+    const int8_t *up_codes;
+} mg_way;
+
+/* What the detour adds to the sum of an output; pair: its factor. */
+static inline int32_t mg_way_units(const mg_conv_int8_params *params, const mg_way *way, int32_t output,
+                                   const int32_t *pair) {
+    if (way->up) {
+        return mg_detour_units(params, way->up + output * params->rank, way->down, pair);
+    }
+    return way->up_codes ? mg_coded_units(params, way->up_codes + output * params->rank, way->down_codes) : 0;
+}
+
+/* All outputs of one group at one position. bias, factor: of the first, which is output `from`. */
 static inline void mg_conv_group_int8(const mg_conv_int8_params *params, const mg_sight *s, const int8_t *weight,
-                                      const int32_t *bias, const int32_t *factor, const float *up, const float *down,
-                                      int32_t outputs, int8_t *y) {
+                                      const mg_channels *channels, const mg_way *way, int32_t from, int32_t outputs,
+                                      int8_t *y) {
     const mg_code_range *const range = &params->y;
-    const int32_t rank = params->rank;
-    for (; outputs >= 4; outputs -= 4, weight += 4 * s->weight_output, bias += 4, factor += 8, y += 4) {
+    const int32_t *bias = channels->bias + from;
+    const int32_t *factor = channels->factors + 2 * from;
+    for (; outputs >= 4; outputs -= 4, from += 4, weight += 4 * s->weight_output, bias += 4, factor += 8, y += 4) {
         mg_four_sums sums = mg_sight_four(s, weight, mg_four_biases(bias));
-        if (up) {
-            sums.a += mg_detour_units(params, up, down, factor);
-            sums.b += mg_detour_units(params, up + rank, down, factor + 2);
-            sums.c += mg_detour_units(params, up + 2 * rank, down, factor + 4);
-            sums.d += mg_detour_units(params, up + 3 * rank, down, factor + 6);
-            up += 4 * rank;
-        }
+        sums.a += mg_way_units(params, way, from, factor);
+        sums.b += mg_way_units(params, way, from + 1, factor + 2);
+        sums.c += mg_way_units(params, way, from + 2, factor + 4);
+        sums.d += mg_way_units(params, way, from + 3, factor + 6);
         mg_codes_of_four(range, sums, factor, y);
     }
-    for (; outputs > 0; --outputs, weight += s->weight_output, factor += 2) {
-        int32_t sum = mg_sight_one(s, weight, *bias++);
-        if (up) {
-            sum += mg_detour_units(params, up, down, factor);
-            up += rank;
-        }
+    for (; outputs > 0; --outputs, ++from, weight += s->weight_output, factor += 2) {
+        const int32_t sum = mg_sight_one(s, weight, *bias++) + mg_way_units(params, way, from, factor);
         *y++ = mg_code_of_sum(range, sum, factor);
     }
 }
 
 static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                                     const mg_channels *channels, const mg_detour *detour, int32_t y_step, int8_t *y) {
-    const float *values = detour ? detour->down : 0;
+                                     const mg_channels *channels, mg_way way, int32_t y_step, int8_t *y) {
     const mg_axis *const width = &params->width;
     const int32_t taken = params->in_channels / params->groups;
     const int32_t outputs = params->out_channels / params->groups;
@@ -107,13 +126,10 @@ static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const in
             s.runs = joined ? 1 : along.count;
             s.length = joined ? along.count * taken : taken;
             for (int32_t from = 0; from < params->out_channels; from += outputs, s.x += taken) {
-                const float *up = detour ? detour->up + from * params->rank : 0;
-                mg_conv_group_int8(params, &s, w + from * s.weight_output, channels->bias + from,
-                                   channels->factors + 2 * from, up, values, outputs, y + from);
+                mg_conv_group_int8(params, &s, w + from * s.weight_output, channels, &way, from, outputs, y + from);
             }
-            if (detour) {
-                values += params->rank;
-            }
+            way.down = way.up ? way.down + params->rank : 0;
+            way.down_codes = way.up_codes ? way.down_codes + params->rank : 0;
         }
     }
 }

@@ -16,6 +16,7 @@ typedef struct {
     mg_code_range y;
     int32_t rank; /* of a detour; 0 for none */
     float steps;  /* codes of y in one unit of the detour: 1 / scale */
+    int32_t places; /* that a detour of codes is shifted to the right */
 } mg_conv_int8_params;
 
 /* What a low-rank adapter adds to y before it is rounded: up: (out channels, rank) times
@@ -25,6 +26,12 @@ typedef struct {
     const float *up;
 } mg_detour;
 
+/* The same in integers: up . down over 2^places, to nearest, ties up, counts in the sums' own units. */
+typedef struct {
+    const int16_t *down;
+    const int8_t *up;
+} mg_coded_detour;
+
 /* y: (out height, out width, out channels) from x: (height, width, in channels) and
  * weight: (out channels, kernel height, kernel width, in channels / groups). */
 void mg_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight, const mg_channels *channels,
@@ -33,6 +40,9 @@ void mg_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8
 /* The same with a detour, which is added to the int32 sums in their own units. */
 void mg_adapted_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
                           const mg_channels *channels, const mg_detour *detour, int8_t *y);
+
+void mg_coded_detour_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
+                               const mg_channels *channels, const mg_coded_detour *detour, int8_t *y);
 
 /* mg_conv_int8 where output channel o reads input channel o / (out channels / in channels) alone and
  * weight is (kernel height, kernel width, out channels). */

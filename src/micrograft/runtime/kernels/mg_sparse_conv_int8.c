@@ -12,7 +12,8 @@ void mg_sparse_conv_int8(const mg_sparse_conv_int8_params *params, const int8_t 
     mg_sparse_rows rows = {weight->frozen,    weight->part, weight->index,       params->chosen,
                            params->by_output, taps,         params->in_channels, 0};
     mg_conv_int8_params block = {params->height, params->width, params->in_channels, 0,   1,
-                                 params->x_zero, params->y,     0,                   0.0f};
+                                 params->x_zero, params->y,     0,                   0.0f, 0};
+    const mg_way none = {0, 0, 0, 0};
     for (int32_t from = 0; from < params->out_channels; from += block.out_channels) {
         const mg_channels own = {channels->bias + from, channels->factors + 2 * from};
         int8_t *row = scratch;
@@ -20,6 +21,6 @@ void mg_sparse_conv_int8(const mg_sparse_conv_int8_params *params, const int8_t 
         for (int32_t i = 0; i < block.out_channels; ++i) {
             row = mg_sparse_join(&rows, row);
         }
-        mg_conv_core_int8(&block, x, scratch, &own, 0, params->out_channels, y + from);
+        mg_conv_core_int8(&block, x, scratch, &own, none, params->out_channels, y + from);
     }
 }
