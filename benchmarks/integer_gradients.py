@@ -5,7 +5,7 @@ five recordings per digit of the new one (takes 0 to 4) and is tested on takes 1
 over speakers and seeds, and the spread of the seeds' means.
 
     python benchmarks/integer_gradients.py                                  the table (an hour)
-    python benchmarks/integer_gradients.py --method lora:rank=4+head --gradients int16 --speakers 2 --seeds 1
+    python benchmarks/integer_gradients.py --method lora:rank=4+head --kinds int16/int8 --speakers 2 --seeds 1
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from micrograft.samples import Samples
 from micrograft.spec import parse_methods
 
 SHARED = Path(__file__).parents[2] / "shared"
+KINDS = ["float32/float32", "int16/float32", "int8/float32", "int16/int16", "int16/int8", "int8/int8"]
+
 RATES = {"lora": 0.05, "head": 0.02, "bias": 0.02, "full": 0.003}
 """Learning rates; of several methods the first counts."""
 
@@ -76,12 +78,12 @@ def started(speaker: str, seed: int) -> Graph:
 
 
 def accuracy(
-    method: str, gradients: str, speaker: str, seed: int, epochs: int, rate: float | None
+    method: str, kind: tuple[str, str], speaker: str, seed: int, epochs: int, rate: float | None
 ) -> tuple[float, int]:
     """Percentage of the test recordings that are right after learning, and bytes of RAM before the stack."""
     data, network = split(speaker), started(speaker, seed)
     lr = rate if rate is not None else RATES[method.partition(":")[0].partition("+")[0]]
-    recipe = Recipe(parse_methods(method), SGD(lr=lr), seed=seed, gradients=gradients)
+    recipe = Recipe(parse_methods(method), SGD(lr=lr), seed=seed, gradients=kind[0], additions=kind[1])
     library = api.adapt(network, recipe, data.learn.x[:16])
     with api.host(library) as runner:
         learn, test = (api.check_samples(library, each) for each in (data.learn, data.test))
@@ -93,24 +95,24 @@ def accuracy(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--method", nargs="*", default=["head", "lora:rank=4+head", "bias+head", "full"])
-    parser.add_argument("--gradients", nargs="*", default=["float32", "int16", "int8"])
+    parser.add_argument("--kinds", nargs="*", default=KINDS, help="of gradients and of additions, joined by /")
     parser.add_argument("--speakers", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rate", type=float)
     given = parser.parse_args()
     for method in given.method:
-        for gradients in given.gradients:
+        for kind in given.kinds:
             means, ram = [], 0
             for seed in range(given.seeds):
                 found = [
-                    accuracy(method, gradients, speaker, seed, given.epochs, given.rate)
+                    accuracy(method, kind.split("/"), speaker, seed, given.epochs, given.rate)
                     for speaker in speakers()[: given.speakers]
                 ]
                 means.append(float(np.mean([accuracy for accuracy, _ in found])))
                 ram = found[0][1]
             spread = max(means) - min(means)
-            print(f"{method:24} {gradients:8} {np.mean(means):5.1f} ± {spread / 2:.1f} %   {ram:7,} B", flush=True)
+            print(f"{method:24} {kind:16} {np.mean(means):5.1f} ± {spread / 2:.1f} %   {ram:7,} B", flush=True)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ def recipe_json(recipe: Recipe, origin: Origin) -> dict[str, Any]:
         "name": recipe.name,
         "arena": recipe.arena,
         "gradients": recipe.gradients,
+        "additions": recipe.additions,
         "truncate": recipe.truncate,
         "reversible": recipe.reversible,
         "classes": origin.classes,
@@ -138,6 +139,7 @@ def read_adapter(folder: Path) -> Adapter:
             name=words["name"],
             arena=words.get("arena"),
             gradients=words.get("gradients", "float32"),
+            additions=words.get("additions", "float32"),
             truncate=words.get("truncate", 0),
             reversible=words.get("reversible", True),
         )

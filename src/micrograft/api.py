@@ -37,6 +37,7 @@ from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.fuse_updates import fusable, fuse_updates
 from micrograft.passes.prune import prune
+from micrograft.passes.quantize_additions import quantize_additions
 from micrograft.passes.quantize_gradients import quantize_gradients
 from micrograft.passes.recompute_parameters import recompute_parameters
 from micrograft.passes.replace_head import replace_head
@@ -111,6 +112,8 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Ef
     adapted = apply_methods(graph, recipe.methods, Start(recipe.seed, mean_square))
     own = {param.name for param in graph.params}
     adapted = prune(fold_batch_norm(adapted, keep={param.name for param in adapted.params} - own))
+    if recipe.additions != "float32":
+        adapted = quantize_additions(adapted, DType(recipe.additions))
     adapted = replace(adapted, name=check_name(recipe.name))
     step = recompute_parameters(differentiate(attach_loss(adapted, recipe.loss)))
     if recipe.gradients != "float32":

@@ -32,7 +32,7 @@ from micrograft.ir.types import Array, DType
 from micrograft.model import DEFAULT_BOARD, PeftModel, get_peft_model
 from micrograft.passes.differentiate import LOSSES
 from micrograft.peft import methods as known_methods
-from micrograft.recipe import Gradients, usual_gradients
+from micrograft.recipe import Additions, Gradients, usual_additions, usual_gradients
 from micrograft.report import text
 from micrograft.report.choice import choice_text
 from micrograft.report.html import html_plan
@@ -136,6 +136,11 @@ _HOW = _options(
         "--gradients",
         type=click.Choice(get_args(Gradients)),
         help="Of an int8 network; by default int16 where the board has no float unit, else float32.",
+    ),
+    click.option(
+        "--additions",
+        type=click.Choice(get_args(Additions)),
+        help="What an int8 network's adapters and head are held in; by default as the gradients.",
     ),
     click.option(
         "--truncate",
@@ -467,6 +472,7 @@ def _adapted(model: Path, words: dict[str, Any], board: str | None, *, auto: boo
         parse_optimizer(words["optimizer"]),
         parse_clip(words["clip"]),
     )
+    place = find_board(board) if board is not None else None
     network, origin, samples = _network(model, words)
     return get_peft_model(
         network,
@@ -479,7 +485,8 @@ def _adapted(model: Path, words: dict[str, Any], board: str | None, *, auto: boo
         seed=words["seed"],
         name=words["name"],
         arena=parse_arena(words["arena"]) if words["arena"] is not None else None,
-        gradients=words["gradients"] or usual_gradients(find_board(board) if board is not None else None),
+        gradients=words["gradients"] or usual_gradients(place),
+        additions=words["additions"] or usual_additions(place),
         truncate=words["truncate"] or 0,
         reversible=words["reversible"] == "auto",
         origin=origin,

@@ -23,7 +23,7 @@ from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.passes.merge_adapters import merge_adapters
 from micrograft.peft.method import Method
-from micrograft.recipe import Gradients
+from micrograft.recipe import Additions, Gradients
 from micrograft.recipe import usual_loss as usual_loss
 from micrograft.report.explanation import Explanation
 from micrograft.report.html import Report, html_report
@@ -260,6 +260,7 @@ def get_peft_model(
     name: str = "model",
     arena: int | float | None = None,
     gradients: Gradients = "float32",
+    additions: Additions = "float32",
     truncate: int = 0,
     reversible: bool = True,
     origin: Origin | None = None,
@@ -270,9 +271,8 @@ def get_peft_model(
     and `PeftModel`.
     """
     chosen = (methods,) if isinstance(methods, Method) else tuple(methods)
-    recipe = Recipe(
-        chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients, truncate, reversible
-    )
+    how = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients, additions)
+    recipe = replace(how, truncate=truncate, reversible=reversible)
     return PeftModel(network, recipe, samples, origin=origin)
 
 

@@ -15,6 +15,9 @@ from micrograft.peft.method import Method
 Gradients = Literal["float32", "int16", "int8"]
 """What the gradients of an int8 network are computed in."""
 
+Additions = Literal["float32", "int16", "int8"]
+"""What an int8 network's adapters and head are held in."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -25,6 +28,7 @@ class Recipe:
     trained codes. name: prefix of all C names. arena: bytes that the training step's arena may have or, below 1.0,
     a share of what it would have; forward values are computed again, as few as possible, where that makes it fit.
     None for no limit. gradients: of an int8 network, in float32, or in integers with a scale that follows the data.
+    additions: an int8 network's adapters and head, in float32 or in codes, int16 ones being masters of int8.
     truncate: steps after which the gradients of recurrent layers no longer flow back; 0 lets them flow through all.
     reversible: what additive couplings read is rebuilt from what they gave, within rounding, wherever that makes the
     arena smaller.
@@ -39,12 +43,18 @@ class Recipe:
     name: str = "model"
     arena: int | float | None = None
     gradients: Gradients = "float32"
+    additions: Additions = "float32"
     truncate: int = 0
     reversible: bool = True
 
 
 def usual_gradients(board: Board | None) -> Gradients:
     """What gradients are computed in unless a person says otherwise: integers where a core has no float unit."""
+    return "float32" if board is None or board.fpu else "int16"
+
+
+def usual_additions(board: Board | None) -> Additions:
+    """What adapters and head are held in unless a person says otherwise: codes where a core has no float unit."""
     return "float32" if board is None or board.fpu else "int16"
 
 

@@ -10,6 +10,7 @@ from micrograft.ir.graph import Block, Node
 from micrograft.ops.block import contraction, group
 from micrograft.ops.conv_of_codes import CONV_OF_CODES_WEIGHT_GRADIENT, ConvOfCodesWeightGradientAttrs, codes_call
 from micrograft.ops.depthwise_conv_of_codes import DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT
+from micrograft.ops.down import DOWN_WEIGHT_GRADIENT
 from micrograft.ops.linear import LINEAR_BIAS_GRADIENT, linear_kernel_call, rows
 from micrograft.ops.linear_of_codes import LINEAR_OF_CODES_WEIGHT_GRADIENT, OfCodesAttrs, rows_call
 from micrograft.ops.operator import Arrays, KernelCall, Operator
@@ -40,6 +41,12 @@ def _rows_call(node: Node, dy: Block, dw: Block) -> Sequence[KernelCall]:
     return rows_call(function, node.inputs[0], dy.codes.shape[-1], node.attrs.x, group(dy), group(dw))
 
 
+def _down_call(node: Node, dy: Block, dw: Block) -> Sequence[KernelCall]:
+    down, outputs = node.inputs[0], dy.codes.shape[-1]
+    function = f"mg_block_down_weight_gradient_{dy.codes.dtype.value}"
+    return linear_kernel_call(function, rows(down.shape), down.shape[-1], outputs, down, group(dy), group(dw))
+
+
 def _bias_call(node: Node, dy: Block, db: Block) -> Sequence[KernelCall]:
     function = f"mg_block_linear_bias_gradient_{dy.codes.dtype.value}"
     shape = dy.codes.shape
@@ -51,4 +58,5 @@ BLOCK_DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT = contraction(
     _of_codes(DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT), _conv_call, gradient=1
 )
 BLOCK_LINEAR_OF_CODES_WEIGHT_GRADIENT = contraction(_of_codes(LINEAR_OF_CODES_WEIGHT_GRADIENT), _rows_call, gradient=1)
+BLOCK_DOWN_WEIGHT_GRADIENT = contraction(DOWN_WEIGHT_GRADIENT, _down_call, gradient=1)
 BLOCK_LINEAR_BIAS_GRADIENT = contraction(LINEAR_BIAS_GRADIENT, _bias_call)

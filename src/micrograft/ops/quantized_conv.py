@@ -87,11 +87,11 @@ def quantized_gradient(op: str, backward: Backward, node: Node, gradients: Gradi
 
 def conv_int8_call(
     function: str, window: Window, x: Shape, outputs: int, groups: int, x_zero: int, y: Codes,
-    *pointers: Value | Group, rank: int = 0
+    *pointers: Value | Group, rank: int = 0, places: int = 0
 ) -> KernelCall:  # fmt: skip
-    """A call of one of the int8 convolution kernels, whose parameters are all alike. rank: of a detour."""
+    """A call of one of the int8 convolution kernels, whose parameters are all alike. rank, places: of a detour."""
     shape = (("in_channels", x[-1]), ("out_channels", outputs), ("groups", groups), ("x_zero", x_zero))
-    detour = (("rank", rank), ("steps", 1.0 / y.quant.scale if rank else 0.0))
+    detour = (("rank", rank), ("steps", 1.0 / y.quant.scale if rank else 0.0), ("places", places))
     return KernelCall(function, "mg_conv_int8_params", (*window.fields(x), *shape, y.field, *detour), pointers)
 
 
