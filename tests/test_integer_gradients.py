@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from micrograft import api
+from micrograft.codegen.model import node_calls
 from micrograft.ir.graph import TrainStep
 from micrograft.ir.types import Array
-from micrograft.passes.attach_optimizer import SGD
+from micrograft.passes.attach_optimizer import SGD, Clip
 from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.peft.full import Full
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
-from micrograft.recipe import Gradients
-from micrograft.reference import Memory, run_step
+from micrograft.recipe import Additions, Gradients
+from micrograft.reference import Memory, run, run_step
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import measure_ram
+from micrograft.toolchain.stack import reached
 from tests.int8_networks import drawn
 from tests.test_int8_training import samples
 
-METHODS: list[tuple[Method, ...]] = [(LoRA(rank=3), Head()), (Full(),)]
+LORA, FULL = (LoRA(rank=3), Head()), (Full(),)
+FROZEN_A: tuple[Method, ...] = (LoRA(rank=2, alpha=4, freeze_a=True, targets="pointwise"), Head())
+METHODS: list[tuple[Method, ...]] = [LORA, FULL]
+INTEGERS: list[tuple[tuple[Method, ...], Gradients, Additions]] = [
+    (LORA, "int16", "float32"), (LORA, "int16", "int16"), (LORA, "int8", "int8"), (FROZEN_A, "int16", "int8"),
+    (FULL, "int16", "int16"),
+]  # fmt: skip
+SOFT_FLOAT = re.compile(r"__aeabi_([fd].*|.*2[fd])|__\w+[sd]f\d?(vfp)?$|mg_soft_\w+")
+OF_A_FEW = ("cross_entropy", "cross_entropy_gradient", "clip_scale")
+"""Operators of a step that compute in float32: on the logits, and on one number for each tensor."""
 
 
-def adapted(gradients: Gradients, methods: tuple[Method, ...]) -> api.Library:
+def recipe(methods: tuple[Method, ...], gradients: Gradients, additions: Additions = "float32") -> api.Recipe:
+    return api.Recipe(methods, SGD(lr=0.1), clip=None, name="net", gradients=gradients, additions=additions)
+
+
+def adapted(
+    gradients: Gradients, methods: tuple[Method, ...], additions: Additions = "float32", clip: Clip | None = None
+) -> api.Library:
     network = fuse_quantization(drawn())
-    recipe = api.Recipe(methods, SGD(lr=0.1), clip=None, name="net", gradients=gradients)
-    return api.adapt(network, recipe, samples(network, 4))
+    return api.adapt(network, replace(recipe(methods, gradients, additions), clip=clip), samples(network, 4))
 
 
 def found(step: TrainStep, memory: Memory, sample: Array, label: int) -> tuple[dict[str, Array], Memory]:
@@ -65,14 +82,16 @@ def test_gradients_are_those_of_float32(gradients: Gradients, within: float, met
         assert 0 < max(errors) < within
 
 
-@pytest.mark.parametrize("methods", METHODS)
-@pytest.mark.parametrize(("gradients", "place"), [("int16", "rp2040"), ("int8", "stm32f103"), ("int16", "stm32f446")])
+@pytest.mark.parametrize(
+    ("methods", "gradients", "additions", "place"),
+    [(*case, "rp2040") for case in INTEGERS] + [(*INTEGERS[1], "stm32f446"), (*INTEGERS[2], "stm32f103")],
+)
 def test_board_and_host_agree_in_every_bit_and_the_plan_in_every_byte(
-    gradients: Gradients, place: str, methods: tuple[Method, ...]
+    methods: tuple[Method, ...], gradients: Gradients, additions: Additions, place: str
 ) -> None:
     """Five steps leave the same parameters and scales on the emulated board; RAM planned is RAM measured there."""
-    library, where = adapted(gradients, methods), api.board(place)
-    bill = api.plan(library, api.Recipe(methods, SGD(lr=0.1), name="net", gradients=gradients), where)
+    library, where = adapted(gradients, methods, additions), api.board(place)
+    bill = api.plan(library, recipe(methods, gradients, additions), where)
     data = samples(library.graph, 5)
     with api.host(library) as host, api.emulated(library, where) as board:
         for index, sample in enumerate(data):
@@ -82,13 +101,15 @@ def test_board_and_host_agree_in_every_bit_and_the_plan_in_every_byte(
         assert isinstance(board.device, Emulator)
         measured = measure_ram(board, board.device, data[0], np.array([0], np.int32))
     assert replace(measured, stack=bill.ram.stack) == bill.ram
-    assert 0 <= bill.ram.stack - measured.stack < 8  # the bound is rounded up to the stack's alignment
+    assert measured.stack <= bill.ram.stack  # a bound: not every path through soft float and wide sums is taken
 
 
-@pytest.mark.parametrize("methods", METHODS)
-def test_the_c_computes_what_the_reference_does(methods: tuple[Method, ...]) -> None:
-    """Three steps in C leave every scale as the reference leaves it, and every parameter within float rounding."""
-    library = adapted("int16", methods)
+@pytest.mark.parametrize(("methods", "gradients", "additions"), INTEGERS)
+def test_the_c_computes_what_the_reference_does(
+    methods: tuple[Method, ...], gradients: Gradients, additions: Additions
+) -> None:
+    """Three steps in C leave every integer as the reference leaves it: scales, shifts, codes of weights."""
+    library = adapted(gradients, methods, additions)
     step = library.step
     assert step is not None
     memory = Memory.initial(step)
@@ -98,17 +119,47 @@ def test_the_c_computes_what_the_reference_does(methods: tuple[Method, ...]) -> 
             runner.train_step(sample, target)
             memory = run_step(step, [sample, target], memory).memory
         state = runner.state()
-    for slot in library.memory.states:
+    for slot in (*library.memory.states, *library.memory.parameters):
         raw = np.frombuffer(state[slot.offset : slot.offset + slot.size], slot.value.dtype.numpy)
-        np.testing.assert_array_equal(raw.reshape(slot.value.shape), memory.states[slot.value.name])
+        expected = {**memory.states, **memory.params}[slot.value.name]
+        if raw.dtype.kind == "i":
+            np.testing.assert_array_equal(raw.reshape(slot.value.shape), expected)
 
 
-@pytest.mark.parametrize("methods", METHODS)
-@pytest.mark.parametrize("gradients", ["int16", "int8"])
-def test_the_loss_falls(gradients: Gradients, methods: tuple[Method, ...]) -> None:
+@pytest.mark.parametrize(("methods", "gradients", "additions"), INTEGERS)
+def test_the_loss_falls(methods: tuple[Method, ...], gradients: Gradients, additions: Additions) -> None:
     """Thirty steps on one sample lower its loss."""
-    library = adapted(gradients, methods)
+    library = adapted(gradients, methods, additions)
     (sample,) = samples(library.graph, 1)
     with api.host(library) as runner:
         losses = [runner.train_step(sample, np.array([2], np.int32)) for _ in range(30)]
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("additions", ["int8", "int16"])
+def test_a_detour_of_codes_changes_nothing_at_start(additions: Additions) -> None:
+    """With B at zero the network gives the bits of the one that has only a head in codes."""
+    plain, library = adapted("int16", (Head(),), additions), adapted("int16", LORA, additions)
+    for sample in samples(plain.graph, 5):
+        before, after = (run(each.graph, [sample])[each.output.value.name] for each in (plain, library))
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("methods", [LORA, FULL])
+def test_a_core_without_a_float_unit_trains_in_integers(methods: tuple[Method, ...]) -> None:
+    """In the image of a Cortex-M0+, no kernel of the step reaches soft float but those of a handful of numbers."""
+    integers = adapted("int16", methods, "int16", Clip(1.0))
+    assert soft(integers) <= set(OF_A_FEW)
+    assert soft(adapted("float32", methods, "float32", Clip(1.0))) > set(OF_A_FEW)
+    assert integers.train is not None
+    assert all(node.inputs[0].type.size <= 5 for node in integers.train.schedule if node.op in OF_A_FEW)
+
+
+def soft(library: api.Library) -> set[str]:
+    """The operators of a step with a kernel that can call soft float, in the image for a Cortex-M0+."""
+    assert library.train is not None
+    with api.emulated(library, api.board("rp2040")) as runner:
+        assert isinstance(runner.device, Emulator)
+        elf = runner.device.firmware.elf
+        kernels = {kernel.function: node.op for node in library.train.schedule for kernel in node_calls(node)}
+        return {op for kernel, op in kernels.items() if any(map(SOFT_FLOAT.fullmatch, reached(elf, kernel)))}

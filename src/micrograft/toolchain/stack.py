@@ -8,7 +8,6 @@ call through a pointer, a stack pointer moved by an unknown amount.
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,19 +37,35 @@ def worst_case_stack(elf: Path, roots: Sequence[str]) -> dict[str, int]:
     return {root: _depth_of(image, image.symbols[root].address, depths, ()) for root in roots}
 
 
+def reached(elf: Path, root: str) -> frozenset[str]:
+    """Names of the functions that a call of the function `root` can reach, itself included.
+
+    Raises `MicrograftError` as `worst_case_stack` does.
+    """
+    image = _read_image(elf)
+    if root not in image.symbols:
+        raise MicrograftError(f"there is no function '{root}'", where=elf.name)
+    names: dict[int, str] = {}
+    waiting = [image.symbols[root].address]
+    while waiting:
+        address = waiting.pop()
+        if address not in names:
+            names[address] = image.functions[address][0] if address in image.functions else f"{address:#010x}"
+            waiting += _Function(image, address, names[address]).walk()[1]
+    return frozenset(names.values())
+
+
 @dataclass(frozen=True)
 class _Image:
-    """The flash contents of a linked image; `marks` are the addresses where code ($t) or data ($d) begins."""
+    """The flash contents of a linked image; `marks` are the addresses where code ($t) or data ($d) begins.
+
+    functions: name and end of the function at each address; static ones of several files may share a name.
+    """
 
     symbols: Mapping[str, Symbol]
+    functions: Mapping[int, tuple[str, int]]
     segments: Sequence[tuple[int, bytes]]
     marks: Sequence[tuple[int, bool]]
-
-    @cached_property
-    def functions(self) -> dict[int, tuple[str, int]]:
-        """Name and end of the function at each address."""
-        found = ((name, symbol) for name, symbol in self.symbols.items() if symbol.is_function)
-        return {symbol.address: (name, symbol.address + symbol.size) for name, symbol in found}
 
     def read(self, address: int, size: int) -> bytes:
         for origin, data in self.segments:
@@ -74,9 +89,11 @@ def _read_image(elf: Path) -> _Image:
     with elf.open("rb") as stream:
         file = ELFFile(stream)
         table = symbol_table(file)
+        found = (s for s in table.iter_symbols() if s["st_info"]["type"] == "STT_FUNC")
+        functions = {s["st_value"] & ~1: (s.name, (s["st_value"] & ~1) + s["st_size"]) for s in found}
         marks = sorted({(s["st_value"], s.name[1] == "t") for s in table.iter_symbols() if s.name[:2] in ("$t", "$d")})
         segments = [(part["p_vaddr"], part.data()) for part in file.iter_segments("PT_LOAD")]
-    return _Image(read_symbols(elf), segments, marks)
+    return _Image(read_symbols(elf), functions, segments, marks)
 
 
 def _depth_of(image: _Image, address: int, depths: dict[int, int], callers: tuple[int, ...]) -> int:

@@ -7,6 +7,14 @@
 #include "mg_dot_int8.h"
 #include "mg_math.h"
 
+/* What MG_DETOUR, defined before this header, may say: a kernel with a detour of codes knows no float. */
+#define MG_NO_DETOUR 0
+#define MG_REAL_DETOUR 1
+#define MG_CODED_DETOUR 2
+#ifndef MG_DETOUR
+#define MG_DETOUR MG_NO_DETOUR
+#endif
+
 /* What a window sees of x: `rows` times `runs` stretches of `length` neighbours, met by as many weights. */
 typedef struct {
     const int8_t *x;
@@ -65,8 +73,7 @@ static inline int32_t mg_coded_units(const mg_conv_int8_params *params, const in
     return places == 0 ? sum : ((sum >> (places - 1)) + 1) >> 1;
 }
 
-/* A detour as it is seen from one position: its values there, and its row for an output. In real numbers or in codes;
- * what it is not is null, and all of it where there is none. */
+/* A detour as it is seen from one position: its values there, and the rows of all outputs. */
 typedef struct {
     const float *down, *up;
     const int16_t *down_codes;
@@ -76,10 +83,15 @@ typedef struct {
 /* What the detour adds to the sum of an output; pair: its factor. */
 static inline int32_t mg_way_units(const mg_conv_int8_params *params, const mg_way *way, int32_t output,
                                    const int32_t *pair) {
-    if (way->up) {
-        return mg_detour_units(params, way->up + output * params->rank, way->down, pair);
-    }
-    return way->up_codes ? mg_coded_units(params, way->up_codes + output * params->rank, way->down_codes) : 0;
+#if MG_DETOUR == MG_REAL_DETOUR
+    return mg_detour_units(params, way->up + output * params->rank, way->down, pair);
+#elif MG_DETOUR == MG_CODED_DETOUR
+    (void)pair;
+    return mg_coded_units(params, way->up_codes + output * params->rank, way->down_codes);
+#else
+    (void)params, (void)way, (void)output, (void)pair;
+    return 0;
+#endif
 }
 
 /* All outputs of one group at one position. bias, factor: of the first, which is output `from`. */
@@ -128,8 +140,11 @@ static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const in
             for (int32_t from = 0; from < params->out_channels; from += outputs, s.x += taken) {
                 mg_conv_group_int8(params, &s, w + from * s.weight_output, channels, &way, from, outputs, y + from);
             }
-            way.down = way.up ? way.down + params->rank : 0;
-            way.down_codes = way.up_codes ? way.down_codes + params->rank : 0;
+#if MG_DETOUR == MG_REAL_DETOUR
+            way.down += params->rank;
+#elif MG_DETOUR == MG_CODED_DETOUR
+            way.down_codes += params->rank;
+#endif
         }
     }
 }

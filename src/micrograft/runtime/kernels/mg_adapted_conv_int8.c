@@ -1,3 +1,4 @@
+#define MG_DETOUR MG_REAL_DETOUR
 #include "mg_conv_core_int8.h"
 
 void mg_adapted_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
