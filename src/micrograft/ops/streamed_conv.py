@@ -150,7 +150,8 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     for index, (_, bias, factors) in enumerate(tensors):
         members += [(f"channels[{index}].bias", bias), (f"channels[{index}].factors", factors)]
     weights = Group("mg_stage_weights", tuple(members))
-    pointers = (node.inputs[0], weights, *_scratch(node), node.outputs[0])
+    (held,) = _scratch(node)
+    pointers = (node.inputs[0], weights, held, node.outputs[0])
     params = (*fields, ("count", len(stages)))
     return (KernelCall("mg_streamed_conv_int8", "mg_streamed_conv_int8_params", params, pointers),)
 
