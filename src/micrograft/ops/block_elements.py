@@ -187,7 +187,7 @@ def _infer_rescale(attrs: Attrs, types: Types) -> Types:
 def _evaluate_rescale(attrs: Attrs, arrays: Arrays) -> Arrays:
     dy, scale, factors, _ = arrays
     dtype = dtype_of(dy)
-    shifts = factors[factors[:, MULTIPLIER] > 0, SHIFT].astype(np.int64)
+    shifts = factors[factors[:, MULTIPLIER] != 0, SHIFT].astype(np.int64)
     most = int(shifts.max(initial=-31))
     products = dy.astype(np.int64) * ((factors[:, MULTIPLIER].astype(np.int64) + 0x8000) >> 16)
     places = np.clip(most - factors[:, SHIFT].astype(np.int64), 0, 31)
@@ -212,6 +212,9 @@ def _rescale_samples() -> Iterator[Sample]:
         for dy, scale in _draw(generator, *shape):
             yield Sample((dy, scale, factors, _START))
             yield Sample((dy, scale, factors[::-1].copy(), _START))
+        negative = factors.copy()  # as IA³'s scales may make them
+        negative[::2, MULTIPLIER] *= -1
+        yield Sample((dy, scale, negative, _START))
     yield Sample((np.zeros((1, 7), np.int16), _START, sample_channels(generator, 7, 9)[1], _START))
 
 

@@ -45,9 +45,9 @@ static inline void mg_block_mask_gradient(const mg_elements_params *params, cons
     }
 }
 
-/* The 15 bits of a factor that count. */
+/* The 15 bits of a factor that count, and its sign. */
 static inline int32_t mg_short_multiplier(int32_t multiplier) {
-    return (int32_t)(((uint32_t)multiplier + 0x8000u) >> 16);
+    return (int32_t)(((int64_t)multiplier + 0x8000) >> 16);
 }
 
 static inline void mg_block_rescale_gradient(const mg_rescale_params *params, const mg_block *dy,
