@@ -26,7 +26,6 @@ class Bias(Method):
     """Train the bias of every layer that has one, those of normalisations included."""
 
     name: ClassVar[str] = "bias"
-    int8: ClassVar[bool] = True
 
     def apply(self, graph: Graph, start: Start) -> Graph:
         made = {node.outputs[0].name: node.inputs[0].name for node in graph.nodes if node.op in _PARTS}

@@ -14,7 +14,6 @@ class Full(Method):
     """Train everything that the network's own framework would train."""
 
     name: ClassVar[str] = "full"
-    int8: ClassVar[bool] = True
 
     def apply(self, graph: Graph, start: Start) -> Graph:
         return mark(graph, lambda param: True, "The network has no parameter that could be trained.")

@@ -16,7 +16,6 @@ class Head(Method):
     """Train weight and bias of the last layer that has a weight of its own."""
 
     name: ClassVar[str] = "head"
-    int8: ClassVar[bool] = True
 
     def apply(self, graph: Graph, start: Start) -> Graph:
         inputs = {value.name for value in last_layer(graph).inputs[1:]}

@@ -25,7 +25,6 @@ class IA3(Method):
 
     name: ClassVar[str] = "ia3"
     adds: ClassVar[bool] = True
-    int8: ClassVar[bool] = True
     targets: str = ""
 
     def apply(self, graph: Graph, start: Start) -> Graph:

@@ -37,7 +37,6 @@ class LoRA(Method):
 
     name: ClassVar[str] = "lora"
     adds: ClassVar[bool] = True
-    int8: ClassVar[bool] = True
     rank: int = 4
     alpha: float | None = None
     targets: str = ""

@@ -18,7 +18,6 @@ import numpy as np
 
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node, Param
-from micrograft.ir.types import DType
 from micrograft.ops import check
 
 
@@ -42,13 +41,11 @@ class Start:
 class Method(ABC):
     """Base of all methods. `adds` tells those that put something beside frozen weights; they are applied last.
 
-    int8: whether it adapts a network whose own weights are int8 and stay frozen. first: the setting that may be
-    given without its name, as in `sparse:scheme.toml`; "" for none.
+    first: the setting that may be given without its name, as in `sparse:scheme.toml`; "" for none.
     """
 
     name: ClassVar[str]
     adds: ClassVar[bool] = False
-    int8: ClassVar[bool] = False
     first: ClassVar[str] = ""
 
     @abstractmethod
@@ -61,13 +58,7 @@ def apply_methods(graph: Graph, methods: Sequence[Method], start: Start) -> Grap
 
     Raises MicrograftError where one of them finds nothing to train.
     """
-    frozen = any(param.value.dtype is DType.INT8 for param in graph.params)
     for method in sorted(methods, key=lambda method: (method.adds, method.name)):
-        if frozen and not method.int8:
-            raise MicrograftError(
-                f"the method {method.name} cannot adapt an int8 network, whose weights stay frozen",
-                fix="use head or lora",
-            )
         graph = check(method.apply(graph, start), f"method {method.name}")
     return graph
 

@@ -38,7 +38,6 @@ class Sparse(Method):
 
     name: ClassVar[str] = "sparse"
     first: ClassVar[str] = "file"
-    int8: ClassVar[bool] = True
     scheme: Scheme = _NOTHING
     file: str = ""
 
