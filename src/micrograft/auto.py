@@ -18,7 +18,7 @@ from micrograft.recipe import Recipe
 from micrograft.report.record import Choice, Option
 from micrograft.samples import Samples
 from micrograft.search.candidates import candidates
-from micrograft.search.holdout import FOLDS, Episode, hold_out
+from micrograft.search.holdout import FOLDS, Episode, hold_out, spread
 from micrograft.search.limits import Limits
 from micrograft.search.workers import cores, run_all
 from micrograft.spec import methods_text, optimizer_text
@@ -96,16 +96,9 @@ def _task(
     wanted = epochs * len(learn)
     folds = FOLDS if FOLDS * wanted <= affordable else 1
     episodes = [hold_out(data, fold) for fold in range(folds)]
-    judged = tuple(Episode(each.learn, _spread(each.judge, affordable)) for each in episodes)
+    judged = tuple(Episode(each.learn, spread(each.judge, affordable)) for each in episodes)
     calibration = learn.x[: api.CALIBRATION_SAMPLES] if calibration is None else calibration
     return Task(network, board, calibration, judged, min(wanted, affordable), RATES, counted)
-
-
-def _spread(samples: Samples, most: int) -> Samples:
-    """At most so many of the samples, spread evenly."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(most, len(samples))).round().astype(int))
-    assert samples.y is not None
-    return Samples(samples.x[chosen], samples.y[chosen])
 
 
 def _problem(outcome: Outcome, limits: Limits, board: Board, judged: bool) -> str:

@@ -30,10 +30,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class DataFile:
-    """An `.npz` as a person brings it: `x`, `y` to learn from, `x_test`, `y_test` to judge by (or None)."""
+    """An `.npz` as a person brings it: `x`, `y` to learn from, `x_test`, `y_test` to judge by (or None).
+
+    tasks: `task`, which tells of each sample in `x` to which person, place or episode it belongs, or None.
+    """
 
     train: Samples
     test: Samples | None
+    tasks: Array | None = None
 
     @property
     def judged(self) -> Samples:
@@ -69,7 +73,10 @@ def read_data(path: Path, *, targets: bool = True) -> DataFile:
     if ("x_test" in arrays) != ("y_test" in arrays) and targets:
         raise MicrograftError("x_test and y_test go together, and one of them is missing", where=where)
     test = Samples(arrays["x_test"], arrays["y_test"]) if targets and "x_test" in arrays else None
-    return DataFile(Samples(arrays["x"], arrays.get("y")), test)
+    tasks = arrays.get("task")
+    if tasks is not None and (tasks.ndim != 1 or len(tasks) != len(arrays["x"])):
+        raise MicrograftError("task is not one entry for each sample", where=where)
+    return DataFile(Samples(arrays["x"], arrays.get("y")), test, tasks)
 
 
 def check_inputs(x: Array, port: Port, where: str = "x") -> Array:

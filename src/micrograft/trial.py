@@ -16,14 +16,18 @@ from micrograft import api
 from micrograft.boards import Board
 from micrograft.codegen.artifact import Library
 from micrograft.errors import MicrograftError
-from micrograft.explain import step_work
-from micrograft.ir.graph import Graph
+from micrograft.explain import block_and_buffers, step_work
+from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Array
+from micrograft.passes.float_head import float_head
+from micrograft.passes.fold_batch_norm import fold_batch_norm
+from micrograft.passes.prune import prune
 from micrograft.peft.head import Head
 from micrograft.planning.effort import Effort
 from micrograft.recipe import Recipe, usual_loss
 from micrograft.report.record import Bill
 from micrograft.samples import Samples
+from micrograft.search.costs import Cost, cost_of
 from micrograft.search.holdout import Episode
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import Runner, count_instructions
@@ -39,6 +43,8 @@ class Task:
     board: None where only learning is asked for. calibration: samples that tell the scale of new parameters. episodes:
     learned from the same start, one by one; () plans alone. steps: of each training. rates: learning rates, each tried
     as a factor on the recipe's; the best one counts. counted: whether the emulator counts a step's instructions.
+    block: bytes that the library's block and buffers may have, None for no limit; what needs more learns nothing.
+    seed: of the order of the samples.
     """
 
     network: Graph
@@ -48,6 +54,8 @@ class Task:
     steps: int = 0
     rates: tuple[float, ...] = (1.0,)
     counted: bool = False
+    block: int | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,13 +76,15 @@ class Outcome:
     """recipe: as it was tried, with the arena that makes it fit and the best learning rate. bill: None without board.
 
     score: after learning, None where nothing was learned or every learning rate diverged. work: estimated instructions
-    of a step. instructions: emulated, None unless counted.
+    of a step. instructions: emulated, None unless counted. cost: by its parts. block: bytes of RAM without the stack.
     """
 
     recipe: Recipe
     bill: Bill | None
     score: Score | None
     work: int
+    cost: Cost
+    block: int
     instructions: int | None = None
 
 
@@ -85,15 +95,17 @@ def run_trial(task: Task, recipe: Recipe) -> Outcome:
     if task.board is not None:
         recipe, library, bill = _fitted(task, task.board, recipe, library)
     assert library.train is not None
-    work = step_work(library.train)
-    if bill is not None and not bill.fits:
-        return Outcome(recipe, bill, None, work)
-    counted = _count(task, library) if task.counted else None
+    cost = cost_of(library.train, library.memory, _as_it_came(task.network))
+    outcome = Outcome(recipe, bill, None, step_work(library.train), cost, block_and_buffers(library))
+    if (bill is not None and not bill.fits) or (task.block is not None and outcome.block > task.block):
+        return outcome
+    if task.counted:
+        outcome = replace(outcome, instructions=_count(task, library))
     if not task.episodes:
-        return Outcome(recipe, bill, None, work, counted)
+        return outcome
     rate, score = _learn(task, recipe, library)
     optimizer = replace(recipe.optimizer, lr=rate)
-    return Outcome(replace(recipe, optimizer=optimizer), bill, score, work, counted)
+    return replace(outcome, recipe=replace(recipe, optimizer=optimizer), score=score)
 
 
 def judge_untrained(task: Task) -> Score:
@@ -109,6 +121,11 @@ def mean_score(scores: Sequence[Score]) -> Score:
     accuracies = [score.accuracy for score in scores if score.accuracy is not None]
     loss = float(np.mean([score.loss for score in scores]))
     return Score(float(np.mean(accuracies)) if accuracies else None, loss)
+
+
+def _as_it_came(network: Graph) -> tuple[Node, ...]:
+    """The nodes that predict."""
+    return prune(fold_batch_norm(float_head(network))).nodes
 
 
 def _fitted(task: Task, board: Board, recipe: Recipe, library: Library) -> tuple[Recipe, Library, Bill]:
@@ -166,16 +183,16 @@ def _episode(runner: Runner, task: Task, episode: Episode, rate: float) -> Score
     assert learn.y is not None
     runner.reset()
     runner.set_learning_rate(rate)
-    for index in step_order(len(learn), task.steps):
+    for index in step_order(len(learn), task.steps, task.seed):
         if not math.isfinite(runner.train_step(learn.x[index], learn.y[index])):
             return None
     score = _judged(runner, episode.judge)
     return score if math.isfinite(score.loss) else None
 
 
-def step_order(count: int, steps: int) -> list[int]:
+def step_order(count: int, steps: int, seed: int) -> list[int]:
     """Which sample each step sees: all of them in a drawn order, then again in another; always the same."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     order: list[int] = []
     while len(order) < steps:
         order.extend(int(index) for index in generator.permutation(count))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import jinja2
 
 from micrograft.planning.plan import Plan
 from micrograft.report.explanation import Explanation, explain_plan
+from micrograft.report.findings import Findings, score_text
 from micrograft.report.pictures import (
     COLOURS,
     LEFT,
@@ -25,6 +27,7 @@ from micrograft.report.pictures import (
     Mark,
     Picture,
     Rectangle,
+    front_picture,
     lifetimes_picture,
     loss_curve,
     memory_map,
@@ -72,17 +75,21 @@ def html_plan(bill: Bill, memory: Plan, explanation: Explanation) -> str:
     return _page("plan.html.j2", memory, explanation, bill, record=None, title=bill.network, summary=summary)
 
 
-def _page(template: str, memory: Plan, explanation: Explanation, bill: Bill | None, **more: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+def html_search(findings: Findings) -> str:
+    """The page of a search as text: its front, drawn, and what each piece gains."""
+    return _template("search.html.j2").render(
+        findings=findings,
+        picture=front_picture(findings),
+        contributions=sorted(findings.contributions, key=lambda each: -each.gain),
+        score=partial(score_text, findings),
+        title="What to train within a budget of RAM",
+        left=LEFT,
+        version=version("micrograft"),
     )
-    environment.filters |= {"number": number, "percent": percent}
-    return environment.get_template(template).render(
+
+
+def _page(template: str, memory: Plan, explanation: Explanation, bill: Bill | None, **more: Any) -> str:
+    return _template(template).render(
         bill=bill,
         ram_parts=RAM_PARTS,
         share=share,
@@ -97,6 +104,19 @@ def _page(template: str, memory: Plan, explanation: Explanation, bill: Bill | No
         version=version("micrograft"),
         **more,
     )
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "percent": percent}
+    return environment.get_template(name)
 
 
 def _bars(bill: Bill) -> Picture:

@@ -10,10 +10,14 @@ from itertools import accumulate, groupby
 from micrograft.ir.graph import Phase
 from micrograft.planning.plan import Buffer, Plan, Purpose
 from micrograft.report.explanation import Explanation
+from micrograft.report.findings import Findings, Point, score_text
 
 WIDTH, MAP_HEIGHT, CURVE_HEIGHT, LEFT, TOP = 920, 420, 220, 64, 26  # of the pictures, in pixels
 ROW, NAMES, SIZES = 17, 190, 76  # a tensor's line in the picture of lifetimes, and the columns beside it, in pixels
 NARROW = 54  # pixels: a rectangle below this width carries no label
+
+ORIGINS = {"uniform": "workspace", "piece": "runtime", "selected": "gradient", "evolved": "activation"}
+"""Where a point of a search comes from, to its colour."""
 
 COLOURS = {
     Purpose.ACTIVATION: "activation",
@@ -153,4 +157,43 @@ def lifetimes_picture(explanation: Explanation, rows: int = 40) -> Picture:
         ),
         y_marks=tuple(Mark(end, each.layer) for end, each in zip(ends, tensors, strict=True)),
         cursor=Mark(NAMES + (explanation.peak + 0.5) * scale, f"peak: {explanation.alive[explanation.peak]:,} bytes"),
+    )
+
+
+def front_picture(findings: Findings) -> Picture:
+    """Every point by RAM (from left to right) and score (from bottom to top).
+
+    Rectangles are the points, coloured by where they come from; the line is the best score that a given RAM reaches.
+    """
+    points = findings.points
+    lowest = min(point.final for point in points)
+    height = (max(point.final for point in points) - lowest) or 1.0
+    widest = max(point.ram for point in points)
+    bottom = MAP_HEIGHT - 24
+    x_scale, y_scale = (WIDTH - LEFT - 24) / widest, (bottom - TOP - 12) / height
+
+    def place(point: Point) -> tuple[float, float]:
+        return LEFT + point.ram * x_scale, bottom - 6 - (point.final - lowest) * y_scale
+
+    def dot(point: Point) -> Rectangle:
+        x, y = place(point)
+        size = 10 if point is findings.best else 7 if point.on_front else 5
+        text = f"{point.words}\n{score_text(findings, point.final)}, {point.ram:,} bytes of RAM, {point.origin}"
+        return Rectangle(x - size / 2, y - size / 2, size, size, ORIGINS[point.origin], text)
+
+    line: list[tuple[float, float]] = []
+    best = -math.inf
+    for point in sorted(points, key=lambda point: (point.ram, -point.final)):
+        if point.final > best:
+            x, y = place(point)
+            line += [(x, line[-1][1]), (x, y)] if line else [(x, y)]
+            best = point.final
+    scores = [lowest + height * part / 4 for part in range(5)]
+    return Picture(
+        WIDTH,
+        MAP_HEIGHT,
+        rectangles=tuple(dot(point) for point in sorted(points, key=lambda point: point.on_front)),
+        line=tuple(line),
+        x_marks=tuple(Mark(LEFT + value * x_scale, f"{value:,.0f}") for value in ticks(widest)),
+        y_marks=tuple(Mark(bottom - 6 - (each - lowest) * y_scale, score_text(findings, each)) for each in scores),
     )

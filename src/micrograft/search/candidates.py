@@ -44,6 +44,17 @@ def _methods(network: Graph) -> Iterator[tuple[Method, ...]]:
     yield (Full(),)
 
 
+def uniform(network: Graph, recipe: Recipe) -> Iterator[Recipe]:
+    """Methods that treat all layers alike, to compare with."""
+    plain: list[tuple[Method, ...]] = [(Head(),), (Bias(),), (Bias(), Head())]
+    for freeze_a in (True, False):
+        for rank in RANKS:
+            lora = LoRA(rank=rank, freeze_a=freeze_a)
+            plain += [(lora,), (lora, Head())]
+    for methods in plain:
+        yield replace(recipe, methods=methods)
+
+
 def _last(network: Graph, share: float) -> str:
     """The pattern of the last layers that LoRA adapts beside the head; "" where that is none or all of them."""
     nodes = layers_to_adapt(network, ("linear", "conv", "quantized_conv"), "")

@@ -39,16 +39,36 @@ def hold_out(samples: Samples, fold: int = 0, folds: int = FOLDS) -> Episode:
     return _episode(samples, judged)
 
 
-def first_shots(samples: Samples, shots: int, task: int = 0, tasks: int = 1) -> Episode:
-    """`shots` samples of each class, the `task`-th of `tasks` equal stretches of it, are learned from.
-
-    The others of the class are judged by. Raises MicrograftError where either part would be empty.
-    """
+def first_shots(samples: Samples, shots: int) -> Episode:
+    """The first `shots` samples of each class are learned from, the others judged by. Raises MicrograftError."""
     judged = np.ones(len(samples), bool)
     for members in _groups(samples):
-        start = task * len(members) // tasks
-        judged[members[start : start + shots]] = False
+        judged[members[:shots]] = False
     return _episode(samples, judged)
+
+
+def episodes_of(samples: Samples, tasks: Array | None, shots: int | None, judged: int) -> tuple[Episode, ...]:
+    """One episode for each task, in the order in which they come.
+
+    tasks: of each sample, its task; without them each quarter of each class is held out in turn. shots: how many of
+    each class are learned from; None for three quarters. judged: by how many samples an episode is judged at most,
+    spread evenly. Raises MicrograftError where an episode has too few samples.
+    """
+    if tasks is None:
+        found = [hold_out(samples, fold) for fold in range(FOLDS)] if shots is None else [first_shots(samples, shots)]
+    else:
+        assert samples.y is not None
+        places = [np.flatnonzero(tasks == task) for task in dict.fromkeys(tasks.tolist())]
+        parts = [Samples(samples.x[place], samples.y[place]) for place in places]
+        found = [hold_out(part) if shots is None else first_shots(part, shots) for part in parts]
+    return tuple(Episode(episode.learn, spread(episode.judge, judged)) for episode in found)
+
+
+def spread(samples: Samples, most: int) -> Samples:
+    """At most so many of the samples, spread evenly over them."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(most, len(samples))).round().astype(int))
+    assert samples.y is not None
+    return Samples(samples.x[chosen], samples.y[chosen])
 
 
 def _groups(samples: Samples) -> Iterator[Array]:

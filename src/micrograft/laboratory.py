@@ -1,0 +1,141 @@
+"""Trials that are remembered: what a store holds is not measured again, what is measured goes there at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from micrograft.api import Progress
+from micrograft.errors import MicrograftError
+from micrograft.ir.text import to_text
+from micrograft.peft.method import Method
+from micrograft.recipe import Recipe
+from micrograft.search.cluster import run_on_cluster
+from micrograft.search.costs import Cost
+from micrograft.search.store import Store, key_of
+from micrograft.search.workers import cores, run_all
+from micrograft.spec import optimizer_text, parse_optimizer
+from micrograft.trial import Outcome, Score, Task, run_trial
+
+Methods = tuple[Method, ...]
+Run = Callable[[Callable[[Task, Recipe], Outcome], Task, Sequence[Recipe]], Iterator[tuple[Recipe, Any]]]
+"""What `run_all` and `run_on_cluster` are, but for where they run."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one trial found; what `Outcome` says, as it is stored. score: None where it diverged."""
+
+    optimizer: str
+    score: Score | None
+    work: int
+    block: int
+    cost: Cost
+
+    def recipe(self, tried: Recipe) -> Recipe:
+        """The recipe that was tried, at the learning rate that did best."""
+        return replace(tried, optimizer=parse_optimizer(self.optimizer))
+
+    @staticmethod
+    def read(found: dict[str, Any]) -> Result:
+        """Back from `asdict`."""
+        score = found["score"]
+        return Result(
+            found["optimizer"],
+            Score(**score) if score is not None else None,
+            found["work"],
+            found["block"],
+            Cost(**found["cost"]),
+        )
+
+
+class Laboratory:
+    """Measures recipes, all of one task. measured, remembered: how many trials were run and how many were known."""
+
+    def __init__(self, task: Task, recipe: Recipe, store: Store, run: Run, progress: Progress | None = None) -> None:
+        self.task = task
+        self.measured = 0
+        self.remembered = 0
+        self._recipe = recipe
+        self._store = store
+        self._run = run
+        self._progress = progress
+        self._digest = task_digest(task)
+        self._known: dict[Recipe, Result] = {}
+
+    def measure(self, wanted: Sequence[Methods], what: str) -> list[Result | None]:
+        """The result of each set of methods; None where the network does not admit it, it needs too much, or diverges.
+
+        what: is being done, for the progress. Raises MicrograftError where the store cannot be written.
+        """
+        recipes = [replace(self._recipe, methods=methods) for methods in wanted]
+        new = [recipe for recipe in dict.fromkeys(recipes) if not self._remember(recipe)]
+        done = len(set(recipes)) - len(new)
+        self._show(what, done, len(set(recipes)))
+        for recipe, outcome in self._run(run_trial, self.task, new):
+            done += 1
+            self._show(what, done, len(set(recipes)))
+            if isinstance(outcome, MicrograftError):
+                continue
+            self.measured += 1
+            self._known[recipe] = _result(outcome)
+            if not self._is_large(outcome):
+                self._store.put(self._key(recipe), asdict(self._known[recipe]))
+        return [self._usable(self._known.get(recipe)) for recipe in recipes]
+
+    def _remember(self, recipe: Recipe) -> bool:
+        """Whether a recipe's result is known."""
+        if recipe in self._known:
+            return True
+        found = self._store.get(self._key(recipe))
+        try:
+            result = Result.read(found) if found is not None else None
+        except (KeyError, TypeError):
+            return False  # it is not what we wrote: it is measured again
+        if result is None:
+            return False
+        self._known[recipe] = result
+        self.remembered += 1
+        return True
+
+    def _usable(self, result: Result | None) -> Result | None:
+        if result is None or result.score is None:
+            return None
+        return None if self.task.block is not None and result.block > self.task.block else result
+
+    def _is_large(self, outcome: Outcome) -> bool:
+        return self.task.block is not None and outcome.block > self.task.block
+
+    def _key(self, recipe: Recipe) -> str:
+        return key_of(self._digest, repr(recipe))
+
+    def _show(self, what: str, done: int, total: int) -> None:
+        if self._progress is not None and total:
+            self._progress(what, done, total, None)
+
+
+def task_digest(task: Task) -> str:
+    """Everything that the results of a task follow from, beside the recipe and what it may need."""
+    network = task.network
+    parts: list[str | bytes] = [version("micrograft"), to_text(network), repr((task.steps, task.rates, task.seed))]
+    parts += [param.data.tobytes() for param in network.params]
+    parts.append(task.calibration.tobytes() if task.calibration is not None else b"")
+    for episode in task.episodes:
+        for samples in (episode.learn, episode.judge):
+            assert samples.y is not None, "an episode has targets"
+            parts += [repr(samples.x.shape), samples.x.tobytes(), samples.y.tobytes()]
+    return key_of(*parts)
+
+
+def _result(outcome: Outcome) -> Result:
+    optimizer = optimizer_text(outcome.recipe.optimizer, complete=True)
+    return Result(optimizer, outcome.score, outcome.work, outcome.block, outcome.cost)
+
+
+def running_trials(processes: int | None, cluster: str | None) -> Run:
+    """How trials run: on a Ray cluster where its address is given, else in so many processes, by default all cores."""
+    if cluster is not None:
+        return lambda work, task, recipes: run_on_cluster(work, task, recipes, cluster)
+    return lambda work, task, recipes: run_all(work, task, recipes, processes or cores())

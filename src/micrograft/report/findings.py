@@ -1,0 +1,147 @@
+"""What a search found, as JSON, CSV, schemes in TOML, and tables for a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from micrograft.report.text import number, percent
+
+
+@dataclass(frozen=True)
+class Point:
+    """A way of adapting the network that was measured.
+
+    origin: "uniform" (a method on all layers alike), "piece", "selected" (by the solver) or "evolved". method,
+    optimizer: words of the command line. ram: bytes, planned, of the linked image where `linked`, else with the stack
+    of training the head. instructions: of a step, emulated where `counted`, else estimated. written: bytes of trained
+    parameters and optimizer state. score: accuracy, or minus the loss where there are no classes. confirmed: the same
+    over all episodes, None where that was not measured. scheme: the TOML file beside the report that says what its
+    sparse part trains, "" where it has none. text: the method with that file's name, for people.
+    """
+
+    origin: str
+    method: str
+    optimizer: str
+    ram: int
+    instructions: int
+    written: int
+    score: float
+    confirmed: float | None = None
+    linked: bool = False
+    counted: bool = False
+    on_front: bool = False
+    scheme: str = ""
+    text: str = ""
+
+    @property
+    def words(self) -> str:
+        """The method and its optimizer, for people."""
+        return f"{self.text or self.method} {self.optimizer}"
+
+    @property
+    def final(self) -> float:
+        """The score as it was confirmed, where it was."""
+        return self.score if self.confirmed is None else self.confirmed
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A piece trained alone: what it gains over what is always trained, and RAM and estimated instructions more."""
+
+    piece: str
+    gain: float
+    ram: int
+    instructions: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """points: everything that was measured within the budget, the front first. best: the one to take.
+
+    ram: the budget, bytes. what: "accuracy" or "minus loss". rule: how it was measured, in words. before: the score of
+    the network as it came. proof: of the solver, in words. seconds: wall time of this run, and trials in it that were
+    measured anew or taken from the store.
+    """
+
+    points: Sequence[Point]
+    best: Point
+    contributions: Sequence[Contribution]
+    ram: int
+    what: str
+    rule: str
+    before: float
+    proof: str
+    seconds: float
+    measured: int
+    remembered: int
+
+    @property
+    def front(self) -> list[Point]:
+        """The points that no other betters in RAM, instructions and score together."""
+        return [point for point in self.points if point.on_front]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "front": [asdict(point) for point in self.front]}
+
+
+def write_findings(folder: Path, findings: Findings, schemes: dict[str, str]) -> None:
+    """`front.json`, `front.csv` and, for each method on the front that has one, a scheme. schemes: name to TOML."""
+    (folder / "front.json").write_text(json.dumps(findings.to_json(), indent=1) + "\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(asdict(findings.best)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(point) for point in findings.front)
+    (folder / "front.csv").write_text(table.getvalue())
+    for name, text in schemes.items():
+        (folder / name).write_text(text)
+
+
+def findings_text(findings: Findings, pieces: int = 12) -> RenderableType:
+    """The front, the pieces that gain most, and what it took."""
+    took = f"{findings.seconds:.0f} seconds: {findings.measured} trials measured, {findings.remembered} remembered."
+    notes = [f"Before: {score_text(findings, findings.before)}. {findings.rule[:1].upper()}{findings.rule[1:]}."]
+    notes += [findings.proof, took, "~ is estimated; RAM is planned, and instructions without ~ are emulated."]
+    best = findings.best
+    why = f"Best within {number(findings.ram)} bytes: {best.words}, {score_text(findings, best.final)}."
+    tables = [_pieces(findings, pieces), _front(findings)]
+    return Group(*tables, *(Text(note, "dim") for note in notes if note), "", Text(why, "bold"), "")
+
+
+def score_text(findings: Findings, score: float) -> str:
+    """A score in the units that people read."""
+    return percent(score) if findings.what == "accuracy" else f"{score:.4g}"
+
+
+def _front(findings: Findings) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), title="Pareto front", title_justify="left")
+    table.add_column("method", overflow="fold")
+    for heading in (findings.what, "RAM", "instructions", "written"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for point in findings.front:
+        count = ("" if point.counted else "~") + number(point.instructions)
+        score = score_text(findings, point.final)
+        table.add_row(escape(point.words), score, number(point.ram), count, number(point.written))
+    return table
+
+
+def _pieces(findings: Findings, rows: int) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), title="Trained alone", title_justify="left")
+    table.add_column("piece")
+    for heading in ("gain", "RAM", "instructions"):
+        table.add_column(heading, justify="right")
+    for each in sorted(findings.contributions, key=lambda each: -each.gain)[:rows]:
+        gain = f"{100 * each.gain:+.1f} %" if findings.what == "accuracy" else f"{each.gain:+.4g}"
+        table.add_row(escape(each.piece), gain, f"{each.ram:+,}", f"~{each.instructions:+,}")
+    return table
