@@ -37,7 +37,7 @@ from micrograft.trial import Task, run_trial
 
 SHARED = Path(__file__).parents[2] / "shared"
 PRETRAINED, SEARCHED, TESTED = ("george", "jackson"), ("lucas", "nicolas"), ("theo", "yweweler")
-SHOTS, EPOCHS = 5, 5
+SHOTS, EPOCHS = 5, 3
 
 
 def main() -> None:
@@ -45,8 +45,8 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--out", type=Path, default=Path("search-digits"))
     words.add_argument("--ram", type=int, default=160_000)
-    words.add_argument("--judged", type=int, default=150)
-    words.add_argument("--generations", type=int, default=4)
+    words.add_argument("--judged", type=int, default=80)
+    words.add_argument("--generations", type=int, default=3)
     given = words.parse_args()
     recordings = np.load(SHARED / "data" / "spoken_digits_mfcc.npz")
     network = pretrained(recordings)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from micrograft.boards import Board
 from micrograft.errors import MicrograftError
 from micrograft.explain import block_and_buffers
 from micrograft.ir.graph import Graph
-from micrograft.laboratory import Laboratory, Methods, Result, Run
+from micrograft.laboratory import Laboratory, Methods, Result, Run, task_digest
 from micrograft.peft.bias import Bias
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
@@ -28,13 +28,14 @@ from micrograft.peft.sparse import Sparse
 from micrograft.recipe import Recipe
 from micrograft.report.findings import Contribution, Findings, Point
 from micrograft.search.candidates import uniform
+from micrograft.search.costs import FREE, Cost, ram_of, union
 from micrograft.search.evolve import Evolution, Objectives, dominates, evolve
 from micrograft.search.holdout import Episode
 from micrograft.search.pieces import RANKS, RATIOS, Piece, compose, head_pieces, pieces
-from micrograft.search.select import Budget, Item, Selection, select, total
-from micrograft.search.store import Store
+from micrograft.search.select import Budget, Item, Selection, select
+from micrograft.search.store import Store, key_of
 from micrograft.spec import methods_text, optimizer_text, parse_methods
-from micrograft.trial import Outcome, Task, judge_untrained, run_trial
+from micrograft.trial import Task, as_it_came, judge_untrained, run_trial
 
 SHARES = (1.0, 0.75, 0.5, 0.3)
 """Of the room between the smallest piece and the budget: for each the solver selects."""
@@ -94,16 +95,26 @@ class _Tried:
         return self.result.score.merit
 
 
+@dataclass(frozen=True)
+class _Linked:
+    """ram: bytes of the linked image. instructions: of a step, emulated."""
+
+    ram: int
+    instructions: int
+
+
 class _Search:
     """The state of one search."""
 
     def __init__(self, quest: Quest, store: Store, run: Run, progress: Progress | None) -> None:
         self._quest = quest
         self._run = run
+        self._store = store
         self._progress = progress
         self._start = time.monotonic()
         network = quest.network
         self._stack = self._smallest_stack()
+        self._forward = as_it_came(network)
         calibration = quest.episodes[0].learn.x[: api.CALIBRATION_SAMPLES]
         block = quest.ram - self._stack
         task = Task(network, None, calibration, quest.episodes[: quest.searched], quest.steps, quest.rates, block=block)
@@ -166,7 +177,8 @@ class _Search:
         found = []
         for piece, result in zip(self._every, results, strict=True):
             if result is not None and result.score is not None:
-                found.append(Item(piece, result.score.merit - start, result.cost))
+                own = result.cost.own - (base.cost.own if base is not None else 0)
+                found.append(Item(piece, result.score.merit - start, replace(result.cost, own=own)))
         return found, base
 
     def _is_free(self, piece: Piece) -> bool:
@@ -178,7 +190,7 @@ class _Search:
             return
         block = self._laboratory.task.block
         assert block is not None
-        least = min(item.cost.own + item.cost.transient + sum(item.cost.kept.values()) for item in items)
+        least = min(ram_of(union([item.cost, *self._borne(base)]), self._forward) for item in items)
         selected = []
         for share in SHARES:
             found = self._repaired(items, base, int(least + share * (block - least)))
@@ -192,10 +204,10 @@ class _Search:
     def _repaired(self, items: Sequence[Item], base: Result | None, block: int) -> Selection | None:
         """The selection with the largest gain whose plan needs at most `block` bytes without the stack."""
         quest = self._quest
-        always = base.cost if base is not None else None
+        always = base.cost if base is not None else FREE
         ram, best, seen = block, None, set()
         for _ in range(ROUNDS):
-            found = select(items, Budget(ram, quest.written, quest.work), always)
+            found = select(items, Budget(ram, quest.written, quest.work), self._forward, always)
             if not found.chosen or found.chosen in seen:
                 break
             seen.add(found.chosen)
@@ -258,25 +270,37 @@ class _Search:
         points = []
         for methods, tried in self._tried.items():
             point = self._point(tried, confirmed.get(methods), methods in front)
-            outcome = linked.get(methods)
-            if outcome is not None and outcome.bill is not None:
-                point = replace(point, ram=outcome.bill.ram.total, linked=True)
-            if outcome is not None and outcome.instructions is not None:
-                point = replace(point, instructions=outcome.instructions, counted=True)
+            if methods in linked:
+                known = linked[methods]
+                point = replace(point, ram=known.ram, instructions=known.instructions, linked=True, counted=True)
             points.append(point)
         return sorted(points, key=lambda point: (not point.on_front, point.ram, -point.score))
 
-    def _linked(self, wanted: Sequence[_Tried]) -> dict[Methods, Outcome]:
+    def _linked(self, wanted: Sequence[_Tried]) -> dict[Methods, _Linked]:
         """The image of each for the board, and its instructions in the emulator."""
         quest = self._quest
         task = Task(quest.network, quest.board, self._laboratory.task.calibration, counted=True)
-        recipes = [tried.result.recipe(replace(quest.recipe, methods=tried.methods)) for tried in wanted]
-        found: dict[Methods, Outcome] = {}
-        for recipe, outcome in self._run(run_trial, task, recipes):
-            if not isinstance(outcome, MicrograftError):
-                found[recipe.methods] = outcome
+        digest = task_digest(task)
+        found: dict[Methods, _Linked] = {}
+        new: list[Recipe] = []
+        for tried in wanted:
+            recipe = tried.result.recipe(replace(quest.recipe, methods=tried.methods))
+            known = self._store.get(key_of("linked", digest, repr(quest.board), repr(recipe)))
+            if known is None:
+                new.append(recipe)
+            else:
+                found[tried.methods] = _Linked(**known)
+        for recipe, outcome in self._run(run_trial, task, new):
+            if (
+                not isinstance(outcome, MicrograftError)
+                and outcome.bill is not None
+                and outcome.instructions is not None
+            ):
+                linked = _Linked(outcome.bill.ram.total, outcome.instructions)
+                self._store.put(key_of("linked", digest, repr(quest.board), repr(recipe)), asdict(linked))
+                found[recipe.methods] = linked
             if self._progress is not None:
-                self._progress("linking the front", len(found), len(recipes), None)
+                self._progress("linking the front", len(found), len(wanted), None)
         return found
 
     def _point(self, tried: _Tried, again: Result | None, on_front: bool) -> Point:
@@ -295,13 +319,14 @@ class _Search:
         )
 
     def _contribution(self, item: Item, base: Result | None) -> Contribution:
-        """RAM and instructions by the model that the solver sees."""
-        own = total([item.cost])
-        always = total([base.cost] if base is not None else [])
-        ram = [each.own + each.transient + sum(each.kept.values()) for each in (own, always)]
-        work = [each.base + sum(each.ways.values()) for each in (own, always if base is not None else total([]))]
-        before = work[1] or item.cost.base
-        return Contribution(str(item.piece), item.gain, ram[0] - ram[1], work[0] - before)
+        """RAM and instructions more than what is always trained, by the model that the solver has."""
+        before, after = union(self._borne(base)), union([item.cost, *self._borne(base)])
+        ram = ram_of(after, self._forward) - ram_of(before, self._forward)
+        return Contribution(str(item.piece), item.gain, ram, sum(after.ways.values()) - sum(before.ways.values()))
+
+    def _borne(self, base: Result | None) -> list[Cost]:
+        """What is always trained."""
+        return [base.cost] if base is not None else []
 
     def _smallest_stack(self) -> int:
         """bytes, of training the head: what the search takes for every method until it links."""

@@ -17,7 +17,7 @@ from micrograft.boards import Board
 from micrograft.codegen.artifact import Library
 from micrograft.errors import MicrograftError
 from micrograft.explain import block_and_buffers, step_work
-from micrograft.ir.graph import Graph, Node
+from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.passes.float_head import float_head
 from micrograft.passes.fold_batch_norm import fold_batch_norm
@@ -27,7 +27,7 @@ from micrograft.planning.effort import Effort
 from micrograft.recipe import Recipe, usual_loss
 from micrograft.report.record import Bill
 from micrograft.samples import Samples
-from micrograft.search.costs import Cost, cost_of
+from micrograft.search.costs import Cost, Forward, cost_of, forward_of
 from micrograft.search.holdout import Episode
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import Runner, count_instructions
@@ -95,7 +95,7 @@ def run_trial(task: Task, recipe: Recipe) -> Outcome:
     if task.board is not None:
         recipe, library, bill = _fitted(task, task.board, recipe, library)
     assert library.train is not None
-    cost = cost_of(library.train, library.memory, _as_it_came(task.network))
+    cost = cost_of(library.train, library.memory, as_it_came(task.network))
     outcome = Outcome(recipe, bill, None, step_work(library.train), cost, block_and_buffers(library))
     if (bill is not None and not bill.fits) or (task.block is not None and outcome.block > task.block):
         return outcome
@@ -123,9 +123,10 @@ def mean_score(scores: Sequence[Score]) -> Score:
     return Score(float(np.mean(accuracies)) if accuracies else None, loss)
 
 
-def _as_it_came(network: Graph) -> tuple[Node, ...]:
-    """The nodes that predict."""
-    return prune(fold_batch_norm(float_head(network))).nodes
+def as_it_came(network: Graph) -> Forward:
+    """What predicting holds."""
+    graph = prune(fold_batch_norm(float_head(network)))
+    return forward_of(graph.nodes, [port.value for port in graph.outputs])
 
 
 def _fitted(task: Task, board: Board, recipe: Recipe, library: Library) -> tuple[Recipe, Library, Bill]:

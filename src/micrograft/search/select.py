@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from micrograft.planning.effort import Effort
-from micrograft.search.costs import Cost
+from micrograft.search.costs import FREE, Cost, Forward
 from micrograft.search.pieces import Piece
 
 if TYPE_CHECKING:
@@ -54,32 +54,21 @@ class Selection:
 NOTHING = Selection(frozenset(), 0.0, 0.0)
 
 
-def select(items: Sequence[Item], budget: Budget, always: Cost | None = None, effort: Effort = EFFORT) -> Selection:
+def select(
+    items: Sequence[Item], budget: Budget, forward: Forward, always: Cost = FREE, effort: Effort = EFFORT
+) -> Selection:
     """The pieces with the largest sum of gains within the budget; none where none that gains fits.
 
-    always: what is borne whatever is chosen.
+    forward: of the network as it came. always: what is borne whatever is chosen.
     """
     worth = [item for item in items if item.gain > 0]
-    return _Model(worth, always or Cost(0, {}, 0), budget).solve(effort) if worth else NOTHING
-
-
-def total(costs: Sequence[Cost]) -> Cost:
-    """What sets of pieces cost together by the model."""
-    kept: dict[str, int] = {}
-    ways: dict[str, int] = {}
-    for cost in costs:
-        for name, size in cost.kept.items():
-            kept[name] = max(size, kept.get(name, 0))
-        for name, amount in cost.ways.items():
-            ways[name] = max(amount, ways.get(name, 0))
-    transient = max((cost.transient for cost in costs), default=0)
-    return Cost(sum(cost.own for cost in costs), kept, transient, ways, max((cost.base for cost in costs), default=0))
+    return _Model(worth, budget, forward, always).solve(effort) if worth else NOTHING
 
 
 class _Model:
     """The knapsack as CP-SAT sees it."""
 
-    def __init__(self, items: Sequence[Item], always: Cost, budget: Budget) -> None:
+    def __init__(self, items: Sequence[Item], budget: Budget, forward: Forward, always: Cost) -> None:
         from ortools.sat.python import cp_model
 
         self._cp = cp_model
@@ -91,13 +80,12 @@ class _Model:
             same = [var for item, var in zip(items, self._taken, strict=True) if item.piece.slot == slot]
             self._model.add_at_most_one(same)
         own = self._terms([item.cost.own for item in items])
-        transient = self._most([item.cost.transient for item in items], always.transient)
-        self._limit([*own, *self._shared(lambda cost: cost.kept), transient], budget.ram - always.own)
+        self._limit_ram(own, budget.ram - always.own, forward)
         if budget.written is not None:
             self._limit(own, budget.written - always.own)
         if budget.work is not None:
-            base = max([always.base, *(item.cost.base for item in items)])
-            self._limit(self._shared(lambda cost: cost.ways), budget.work - base)
+            ways = self._shared(lambda cost: cost.ways)
+            self._limit([part for _, part in ways], budget.work - forward.work)
         gains = self._terms([round(item.gain * _UNIT) for item in items])
         self._model.maximize(self._cp.LinearExpr.sum(gains))
 
@@ -112,6 +100,17 @@ class _Model:
         found = [item for item, var in zip(self._items, self._taken, strict=True) if solver.value(var)]
         gain = sum(item.gain for item in found)
         return Selection(frozenset(item.piece for item in found), gain, max(gain, solver.best_objective_bound / _UNIT))
+
+    def _limit_ram(self, own: Sequence[cp_model.LinearExpr], most: int, forward: Forward) -> None:
+        """At every node of the forward pass, and at the worst moment of the backward pass."""
+        since = dict(self._always.since)
+        for item in self._items:
+            since |= item.cost.since
+        parts = self._shared(lambda cost: cost.kept, since)
+        transient = self._most([item.cost.transient for item in self._items], self._always.transient)
+        self._limit([*own, transient, *(part for _, part in parts)], most)
+        for position, alive in enumerate(forward.alive):
+            self._limit([*own, *(part for start, part in parts if start <= position)], most - alive)
 
     def _terms(self, amounts: Sequence[int]) -> list[cp_model.LinearExpr]:
         """Of what is taken."""
@@ -128,24 +127,28 @@ class _Model:
                 self._model.add(most >= amount * var)
         return most
 
-    def _shared(self, parts_of: Callable[[Cost], Mapping[str, int]]) -> list[cp_model.LinearExpr]:
-        """Terms in which each part counts once, at the most that anything taken wants of it.
+    def _shared(
+        self, parts_of: Callable[[Cost], Mapping[str, int]], since: Mapping[str, int] | None = None
+    ) -> list[tuple[int, cp_model.LinearExpr]]:
+        """Parts that each count once, at the most that anything taken wants of them, and since when they are there.
 
-        Parts that the same items want, each in one amount, are one part.
+        Parts that are there since the same moment, and that the same items want, each in one amount, are one part.
         """
         wanted: dict[str, list[int]] = {}
         for index, item in enumerate(self._items):
             for name, amount in parts_of(item.cost).items():
                 wanted.setdefault(name, [0] * len(self._items))[index] = amount
         always = parts_of(self._always)
-        terms: list[cp_model.LinearExpr] = []
-        groups: dict[tuple[bool, ...], int] = {}
+        terms: list[tuple[int, cp_model.LinearExpr]] = []
+        groups: dict[tuple[int, tuple[bool, ...]], int] = {}
         for name in {**wanted, **always}:
             amounts = wanted.get(name, [0] * len(self._items))
             users, sizes = tuple(map(bool, amounts)), set(amounts) - {0}
+            start = since.get(name, 0) if since is not None else 0
             if name not in always and len(sizes) == 1:
-                groups[users] = groups.get(users, 0) + max(sizes)
+                groups[start, users] = groups.get((start, users), 0) + max(sizes)
             else:
-                terms.append(self._most(amounts, always.get(name, 0)))
-        terms += [self._most([size * used for used in users], 0) for users, size in groups.items()]
+                terms.append((start, self._most(amounts, always.get(name, 0))))
+        for (start, users), size in groups.items():
+            terms.append((start, self._most([size * used for used in users], 0)))
         return terms

@@ -1,0 +1,198 @@
+"""`micrograft search`: what is found fits and is what planning gives, and what was measured is not measured again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from micrograft import api
+from micrograft.boards import find_board
+from micrograft.cli import main
+from micrograft.explore import Quest, search
+from micrograft.laboratory import Laboratory
+from micrograft.passes.attach_optimizer import SGD
+from micrograft.peft.bias import Bias
+from micrograft.peft.head import Head
+from micrograft.peft.lora import LoRA
+from micrograft.peft.scheme import Scheme
+from micrograft.recipe import Recipe
+from micrograft.samples import Samples
+from micrograft.search.evolve import Evolution
+from micrograft.search.holdout import episodes_of
+from micrograft.search.store import Store, key_of
+from micrograft.search.workers import run_all
+from micrograft.spec import parse_methods
+from micrograft.trial import Outcome, Task, run_trial
+from tests.tiny import data, write_network
+
+BOARD = "stm32f103"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    write_network(folder / "net.onnx")
+    drawn = data(48)
+    np.savez(folder / "data.npz", x=drawn["x"], y=drawn["y"], task=np.repeat(["one", "two"], 24))
+    return folder
+
+
+def run(place: Path, *words: str) -> dict[str, Any]:
+    """`micrograft search` on the tiny network, as JSON."""
+    given = ["search", str(place / "net.onnx"), "--data", str(place / "data.npz"), "--board", BOARD, "--json"]
+    given += ["--epochs", "4", "--optimizer", "sgd:lr=0.3", "--generations", "1", "--children", "2", "--jobs", "1"]
+    result = CliRunner().invoke(main, [*given, *words])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def found(place: Path) -> dict[str, Any]:
+    return run(place, "--out", str(place / "out"))
+
+
+def test_the_front_is_what_nothing_betters_and_the_best_fits(found: dict[str, Any]) -> None:
+    """And the best is at least as good as every uniform method, as confirmed."""
+    points = found["points"]
+    assert found["front"] and all(point["on_front"] for point in found["front"])
+    assert {point["origin"] for point in points} >= {"uniform", "piece"}
+    best = found["best"]
+    assert best["ram"] <= found["ram"] == find_board(BOARD).ram.size and best["confirmed"] is not None
+    assert best["confirmed"] == max(point["confirmed"] for point in points if point["confirmed"] is not None)
+    assert best["confirmed"] > found["before"]
+
+
+def test_ram_and_instructions_of_the_front_are_those_of_its_plan(place: Path, found: dict[str, Any]) -> None:
+    """Linked for the board; instructions are those that the emulator counts."""
+    network = api.load(place / "net.onnx")
+    for point in found["front"][:3]:
+        assert point["linked"] and point["counted"] and point["instructions"] > 0
+        recipe = Recipe(parse_methods(point["method"]), SGD())
+        bill = api.plan(api.adapt(network, recipe), recipe, find_board(BOARD))
+        assert bill.ram.total == point["ram"]
+
+
+def test_everything_is_written(place: Path, found: dict[str, Any]) -> None:
+    """JSON, CSV, a scheme that reads back for each sparse method, and a page that stands alone."""
+    out = place / "out"
+    assert json.loads((out / "front.json").read_text())["front"] == found["front"]
+    rows = list(csv.DictReader((out / "front.csv").open()))
+    assert [row["method"] for row in rows] == [point["method"] for point in found["front"]]
+    schemes = [point for point in found["points"] if point["scheme"]]
+    assert schemes
+    for point in schemes:
+        scheme = Scheme.read(out / point["scheme"])
+        assert scheme in [getattr(method, "scheme", None) for method in parse_methods(point["method"])]
+        assert point["scheme"] in point["text"]
+    page = (out / "report.html").read_text()
+    ElementTree.fromstring(re.sub(r"<!doctype html>|<meta[^>]*>", "", page))
+    assert "What RAM buys" in page and not re.search(r"https?:|<script", page)
+
+
+def test_what_was_measured_is_not_measured_again(place: Path, found: dict[str, Any]) -> None:
+    """A second run remembers every trial and finds the same; a damaged file alone is measured anew."""
+    again = run(place, "--out", str(place / "out"))
+    assert again["measured"] == 0 and again["remembered"] == found["measured"]
+    assert [again["best"], again["front"]] == [found["best"], found["front"]]
+    stored = [path for path in (place / "out" / "trials").glob("*.json") if "score" in json.loads(path.read_text())]
+    assert len(stored) == found["measured"]
+    stored[0].write_text("{")
+    third = run(place, "--out", str(place / "out"))
+    assert third["measured"] == 1 and third["best"] == found["best"]
+
+
+def quest(place: Path, **changes: Any) -> Quest:
+    """A smaller search for what `run` searches, so that its store answers most of it."""
+    drawn = np.load(place / "data.npz")
+    episodes = episodes_of(Samples(drawn["x"], drawn["y"]), drawn["task"], None, 200)
+    recipe = Recipe((Head(),), SGD(lr=0.3))
+    given = {"steps": 72, "ram": 65536, "ratios": (1.0,), "evolution": Evolution(0), **changes}
+    return Quest(api.load(place / "net.onnx"), find_board(BOARD), recipe, episodes, **given)
+
+
+def one_by_one(
+    work: Callable[[Task, Recipe], Outcome], task: Task, recipes: Sequence[Recipe]
+) -> Iterator[tuple[Recipe, Any]]:
+    return run_all(work, task, recipes, 1)
+
+
+def test_an_interruption_loses_only_what_was_running(place: Path, tmp_path: Path) -> None:
+    """What was finished before is remembered afterwards."""
+
+    def stops(
+        work: Callable[[Task, Recipe], Outcome], task: Task, recipes: Sequence[Recipe]
+    ) -> Iterator[tuple[Recipe, Any]]:
+        for count, pair in enumerate(one_by_one(work, task, recipes)):
+            if count == 2:
+                raise KeyboardInterrupt
+            yield pair
+
+    wanted = quest(place)
+    task = Task(wanted.network, None, None, wanted.episodes, wanted.steps)
+    methods = [(Head(),), (Bias(),), (LoRA(rank=2),), (Bias(), Head())]
+    store = Store(tmp_path / "trials")
+    with pytest.raises(KeyboardInterrupt):
+        Laboratory(task, wanted.recipe, store, stops).measure(methods, "")
+    after = Laboratory(task, wanted.recipe, store, one_by_one)
+    results = after.measure(methods, "")
+    assert (after.remembered, after.measured) == (2, 2)
+    fresh = run_trial(task, Recipe(methods[0], SGD(lr=0.3)))
+    assert results[0] is not None and results[0].score == fresh.score
+    other = Laboratory(Task(wanted.network, None, None, wanted.episodes, 13), wanted.recipe, store, one_by_one)
+    other.measure(methods[:1], "")
+    assert other.measured == 1, "another number of steps is another trial"
+
+
+def test_nothing_that_needs_more_than_the_budget_is_taken(place: Path, found: dict[str, Any]) -> None:
+    """The budget holds for the linked image; where nothing fits that is said in a sentence."""
+    assert found["measured"]
+    store = Store(place / "out" / "trials")
+    whole, _ = search(quest(place, ram=2400), store, one_by_one)
+    assert all(point.ram <= 2400 for point in whole.points)
+    tight, _ = search(quest(place, ram=2400, written=40), store, one_by_one)
+    assert all(point.written <= 40 for point in tight.points) and len(tight.points) < len(whole.points)
+    with pytest.raises(api.MicrograftError, match="nothing can be trained in 1,300 bytes"):
+        search(quest(place, ram=1300), store, one_by_one)
+
+
+@pytest.mark.slow
+def test_a_new_head_is_trained_in_any_case(place: Path) -> None:
+    """Every selected or evolved set has it."""
+    findings, _ = search(quest(place, with_head=True), Store(place / "out" / "trials"), one_by_one)
+    made = [point for point in findings.points if point.origin in ("piece", "selected", "evolved")]
+    assert made and all("head" in point.method for point in made)
+
+
+def test_keys_tell_apart_what_is_joined_otherwise() -> None:
+    """No two different lists of parts have one key."""
+    assert key_of("ab", "c") != key_of("a", "bc") != key_of("abc")
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_workers_finds_the_same(place: Path, tmp_path: Path) -> None:
+    """The same trials on a local Ray cluster: the same scores and the same best."""
+    ray = pytest.importorskip("ray", reason="Ray is the extra `cluster`")
+    here = run(place, "--out", str(tmp_path / "here"))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        there = run(place, "--out", str(tmp_path / "there"), "--cluster", "auto")
+    finally:
+        ray.shutdown()
+    assert there["measured"] == here["measured"] > 0
+    assert [there["best"], there["front"]] == [here["best"], here["front"]]
+
+
+def test_a_cluster_that_is_not_there_is_refused_in_a_sentence(place: Path, tmp_path: Path) -> None:
+    """Whether Ray is absent or the address is wrong."""
+    words = ["search", str(place / "net.onnx"), "--data", str(place / "data.npz"), "--cluster", "nowhere:1"]
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1 and result.stderr.startswith("error: --cluster")
