@@ -52,9 +52,9 @@ class Cost:
 FREE = Cost(0, {}, {}, 0, {})
 
 
-def forward_of(nodes: Sequence[Node], outputs: Sequence[Value]) -> Forward:
-    """What predicting holds, node by node."""
-    buffers = lifetimes(nodes, outputs).buffers
+def forward_of(nodes: Sequence[Node], inputs: Sequence[Value], outputs: Sequence[Value]) -> Forward:
+    """What predicting holds, node by node, the sample included."""
+    buffers = lifetimes(nodes, outputs, inputs).buffers
     alive = live_bytes(buffers)
     ends = {name: buffer.last + 1 for buffer in buffers for name in buffer.values}
     return Forward(tuple(nodes), (*alive, *([0] * (len(nodes) - len(alive)))), ends)
