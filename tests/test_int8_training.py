@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,6 +254,29 @@ def test_one_int8_layer_is_not_adapted_by_ia3_and_lora() -> None:
     """A layer rounds its sums once, scaled or with a detour; both on one layer are refused."""
     with pytest.raises(MicrograftError, match=r"ia3 and lora cannot both adapt one int8 layer.*own targets"):
         adapted((IA3(), LoRA()))
+
+
+@pytest.mark.slow
+def test_the_scheme_of_49_kb_needs_less_ram_than_tinyengine() -> None:
+    """MCUNet learns by the example's scheme on an STM32F746: the RAM of the plan, four fifths of TinyEngine's 251,360
+    bytes or less, and the bits of the host."""
+    network, x = api.load(model(MCUNET), classes=10), inputs(MCUNET, 1)
+    scheme = Scheme.read(Path(__file__).parents[1] / "examples" / "mcunet" / "sparse_49kb.toml")
+    convolutions = [node.origin for node in network.nodes if node.op in ("quantized_conv", "quantized_depthwise_conv")]
+    assert [layer.layer for layer in scheme.layers] == [*convolutions[-20:], "classifier"]
+    shares = {convolutions.index(layer.layer): layer.weight for layer in scheme.layers[:-1] if layer.weight}
+    assert shares == {24: 0.25, 27: 0.5, 30: 0.5}
+    recipe = api.Recipe((Sparse(scheme),), SGD(lr=0.01), name="net")
+    library, place = api.adapt(network, recipe), api.board("stm32f746")
+    data = api.check_samples(library, Samples(x, np.array([3])))
+    assert data.y is not None
+    bill = api.plan(library, recipe, place)
+    assert bill.ram.total < 0.81 * 251_360
+    with api.host(library) as host, api.emulated(library, place) as board:
+        assert host.train_step(data.x[0], data.y[0]) == board.train_step(data.x[0], data.y[0])
+        assert host.state() == board.state()
+        assert isinstance(board.device, Emulator)
+        assert_planned(measure_ram(board, board.device, data.x[0], data.y[0]), bill.ram)
 
 
 @pytest.mark.slow

@@ -498,7 +498,8 @@ def methods() -> None:
         for name, kind in known.items():
             table.add_row(name, escape((kind.__doc__ or "").partition("\n")[0]))
             for setting, (takes, default) in settings(kind).items():
-                table.add_row(f"  {setting}=", escape(f"{takes}; {default or 'all layers'} by default"))
+                unsaid = "all layers" if setting == "targets" else "none"
+                table.add_row(f"  {setting}=", escape(f"{takes}; {default or unsaid} by default"))
         table.add_section()
     table.add_row("[bold]Losses", ", ".join(LOSSES))
     _print(table)
