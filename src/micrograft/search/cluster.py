@@ -5,6 +5,7 @@ Every machine of the cluster needs micrograft and Python of the same versions.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ def _connected(address: str) -> Any:
         raise MicrograftError("Ray is not installed", where="--cluster", fix=fix) from None
     if not ray.is_initialized():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             fix = "start one with `ray start --head`, or leave --cluster out"
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
