@@ -1,0 +1,1 @@
+"""How accurate learning on a device is: spoken digits of a new speaker, a watch after a phone, photographs of hands."""

@@ -1,0 +1,58 @@
+"""Photographs of hands signing 0 to 9, on MCUNet-5FPS as published in int8 with ImageNet's weights.
+
+Of each digit's 60 photographs 40 are to learn from, in five folds of 12 to judge by; the head of ten classes starts
+from nothing. The scheme is the one that the paper of the 256-KB training trains within 49 KB (arXiv:2206.15472).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy.trials import SHARED, Row, Trial, learn
+from micrograft import api
+from micrograft.ir.graph import Graph
+from micrograft.ir.types import Array
+from micrograft.samples import Samples
+
+FOLDS = 3
+"""Of five."""
+
+SCHEME = Path(__file__).parents[2] / "examples" / "mcunet" / "sparse_49kb.toml"
+
+
+@cache
+def _data() -> tuple[Array, Array]:
+    """x: (600, 3, 128, 128) from -1 to 1; y: (600,)."""
+    with np.load(SHARED / "data" / "sign_digits_128.npz") as archive:
+        x, y = archive["x"].astype(np.float32), archive["y"].astype(np.int64)
+    return np.ascontiguousarray(np.round((x / 255 * 2 - 1) * 127.5).transpose(0, 3, 1, 2) / 127.5).astype(np.float32), y
+
+
+def groups() -> list[str]:
+    return [f"fold {fold}" for fold in range(FOLDS)]
+
+
+def rows() -> list[Row]:
+    start = "ImageNet"
+    return [
+        Row(start, "head", "int8", "head", "sgd:lr=0.1", 5),
+        Row(start, "LoRA and head", "int8", "lora:rank=4+head", "sgd:lr=0.05", 5),
+        Row(start, "sparse, 49 KB", "int8", f"sparse:file={SCHEME}", "sgd:lr=0.05", 5),
+    ]
+
+
+def run(trial: Trial) -> float:
+    x, y = _data()
+    fold = int(trial.group.split()[1])
+    places = np.concatenate([np.flatnonzero(y == digit) for digit in range(10)]).reshape(10, 5, 12)
+    asked = places[:, fold].ravel()
+    given = np.delete(places, fold, axis=1).reshape(10, 48)[:, :40].ravel()
+    return learn(_network(), trial.row, Samples(x[given], y[given]), Samples(x[asked], y[asked]), trial.seed)
+
+
+@cache
+def _network() -> Graph:
+    return api.load(SHARED / "models" / "mcunet_5fps_imagenet_int8.onnx", classes=10)
