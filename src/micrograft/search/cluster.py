@@ -6,11 +6,15 @@ Every machine of the cluster needs micrograft and Python of the same versions.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from micrograft.errors import MicrograftError
 from micrograft.search.workers import Job, Result, Shared, Work, attempt
+
+PATIENCE = 5.0
+"""Seconds in which a cluster must answer."""
 
 SPARE = 2
 """Jobs that wait on the cluster for each of its cores, so that none is idle."""
@@ -53,9 +57,16 @@ def _connected(address: str) -> Any:
         raise MicrograftError("Ray is not installed", where="--cluster", fix=fix) from None
     if not ray.is_initialized():
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             fix = "start one with `ray start --head`, or leave --cluster out"
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
-            raise MicrograftError(f"no cluster answers at {address}: {reason}", where="--cluster", fix=fix) from error
+            raise MicrograftError(f"no cluster answers at {address}", where="--cluster", fix=fix) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Whether somebody listens there: Ray itself would try for minutes. Raises OSError or ValueError."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), PATIENCE).close()
