@@ -126,7 +126,7 @@ def test_the_c_computes_what_the_reference_does(
             np.testing.assert_array_equal(raw.reshape(slot.value.shape), expected)
 
 
-@pytest.mark.parametrize(("methods", "gradients", "additions"), INTEGERS)
+@pytest.mark.parametrize(("methods", "gradients", "additions"), [*INTEGERS, (LORA, "float32", "int16")])
 def test_the_loss_falls(methods: tuple[Method, ...], gradients: Gradients, additions: Additions) -> None:
     """Thirty steps on one sample lower its loss."""
     library = adapted(gradients, methods, additions)

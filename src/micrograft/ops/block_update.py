@@ -16,12 +16,8 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, TensorType
 from micrograft.ops.block import EXPONENT, check_block, group, short_factor
-from micrograft.ops.codes_update import RANGES as NARROW_RANGES
-from micrograft.ops.codes_update import Layout, UpdateAttrs, hashed, random_words
+from micrograft.ops.codes_update import RANGES, Layout, UpdateAttrs, hashed, random_words
 from micrograft.ops.operator import Arrays, Group, KernelCall, Operator, Sample, Types, require
-
-RANGES = {**NARROW_RANGES, DType.INT16: (-32767, 32767)}
-"""Between which codes a trained tensor stays."""
 
 _LIMIT = 1 << 29
 """What one update may add to a code, either way."""

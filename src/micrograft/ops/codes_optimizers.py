@@ -47,7 +47,7 @@ class CodesAdamAttrs(UpdateAttrs):
 
 def _check(attrs: UpdateAttrs, types: Types, rate: TensorType) -> None:
     codes, gradient, found, scales, random, *scale = types
-    require(codes.dtype in RANGES, f"the codes are {codes.dtype.value}, not int8 or int32")
+    require(codes.dtype in RANGES, f"the codes are {codes.dtype.value}, not int8, int16 or int32")
     require(gradient == TensorType(codes.shape), f"the gradient {gradient} does not match the codes {codes}")
     require(found == rate, f"the learning rate is {found}, not {rate}")
     require(random == TensorType((), DType.INT32), f"the random state is {random}, not int32()")
@@ -128,7 +128,7 @@ def _cases(rate: Array) -> Iterator[_Case]:
     generator = np.random.default_rng(1)
     random = np.array(20260101, np.int32)
     for dtype, shape, axis in [
-        (DType.INT8, (4, 3, 5), 0), (DType.INT8, (1, 3, 3, 6), 3), (DType.INT8, (2, 9), None), (DType.INT32, (7,), 0),
+        (DType.INT8, (4, 3, 5), 0), (DType.INT8, (1, 3, 3, 6), 3), (DType.INT16, (2, 9), None), (DType.INT32, (7,), 0),
     ]:  # fmt: skip
         layout, (low, high) = Layout(axis), RANGES[dtype]
         codes = generator.integers(-127, 128, shape).astype(dtype.numpy)

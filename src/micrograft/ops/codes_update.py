@@ -18,8 +18,8 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 
-RANGES = {DType.INT8: (-128, 127), DType.INT32: (-(1 << 30), 1 << 30)}
-"""Between which codes a trained tensor stays: all of int8; of an int32 bias what leaves room for a sum's products."""
+RANGES = {DType.INT8: (-128, 127), DType.INT16: (-32767, 32767), DType.INT32: (-(1 << 30), 1 << 30)}
+"""Between which codes a trained tensor stays: all of int8 and int16; of int32 what leaves room for a sum's products."""
 
 _LIMIT = np.float32(1 << 29)
 """What one update may add to a code, either way."""

@@ -22,10 +22,10 @@ from micrograft.ir.graph import Attrs, Block, Param, Phase, State, TrainStep, pa
 from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
 from micrograft.ops import check
 from micrograft.ops.block_elements import BlockDequantizeAttrs
-from micrograft.ops.block_update import RANGES, BlockSgdAttrs, BlockSquareSumAttrs, paces, square_weights
+from micrograft.ops.block_update import BlockSgdAttrs, BlockSquareSumAttrs, paces, square_weights
 from micrograft.ops.builder import Builder
 from micrograft.ops.codes_optimizers import CodesAdamAttrs, CodesMomentumAttrs, CodesSgdAttrs
-from micrograft.ops.codes_update import Layout, RealGradientAttrs, hashed
+from micrograft.ops.codes_update import RANGES, Layout, RealGradientAttrs, hashed
 from micrograft.ops.optimizers import (
     AccumulateAttrs,
     AdamAttrs,

@@ -12,6 +12,7 @@ typedef struct {
 
 /* code -= rate / scale * (gradient + weight_decay * scale * code). */
 void mg_sgd_int8(const mg_codes_sgd_params *params, int8_t *codes, const float *gradient, const mg_code_step *step);
+void mg_sgd_int16(const mg_codes_sgd_params *params, int16_t *codes, const float *gradient, const mg_code_step *step);
 void mg_sgd_int32(const mg_codes_sgd_params *params, int32_t *codes, const float *gradient, const mg_code_step *step);
 
 typedef struct {
@@ -23,6 +24,8 @@ typedef struct {
 /* velocity = momentum * velocity + gradient + weight_decay * scale * code; code -= rate / scale * velocity. */
 void mg_sgd_momentum_int8(const mg_codes_sgd_momentum_params *params, int8_t *codes, const float *gradient,
                           float *velocity, const mg_code_step *step);
+void mg_sgd_momentum_int16(const mg_codes_sgd_momentum_params *params, int16_t *codes, const float *gradient,
+                           float *velocity, const mg_code_step *step);
 void mg_sgd_momentum_int32(const mg_codes_sgd_momentum_params *params, int32_t *codes, const float *gradient,
                            float *velocity, const mg_code_step *step);
 
@@ -38,6 +41,8 @@ typedef struct {
 /* moments, rate: as in mg_adam_float32. code -= rate[0] / scale * m / (sqrt(v) * rate[1] + epsilon). */
 void mg_adam_int8(const mg_codes_adam_params *params, int8_t *codes, const float *gradient, float *moments,
                   const mg_code_step *step);
+void mg_adam_int16(const mg_codes_adam_params *params, int16_t *codes, const float *gradient, float *moments,
+                   const mg_code_step *step);
 void mg_adam_int32(const mg_codes_adam_params *params, int32_t *codes, const float *gradient, float *moments,
                    const mg_code_step *step);
 

@@ -1,4 +1,5 @@
-/* The loops behind the updates of codes, for int8 (`narrow`) or int32 (`wide`) ones; the other pointer is null. */
+/* The loops behind the updates of codes, for int8 (`narrow`), int16 (`half`) or int32 (`wide`) ones; the other pointers
+ * are null. */
 #ifndef MG_CODES_WALK_H
 #define MG_CODES_WALK_H
 
@@ -6,17 +7,20 @@
 
 typedef struct {
     int8_t *narrow;
+    int16_t *half;
     int32_t *wide;
 } mg_codes;
 
 static inline int32_t mg_code_at(mg_codes codes, int32_t i) {
-    return codes.narrow ? codes.narrow[i] : codes.wide[i];
+    return codes.narrow ? codes.narrow[i] : codes.half ? codes.half[i] : codes.wide[i];
 }
 
 static inline void mg_move_code(const mg_code_tensor *tensor, mg_codes codes, int32_t i, float step,
                                 uint32_t counter) {
     if (codes.narrow) {
         codes.narrow[i] = mg_moved_int8(tensor, codes.narrow[i], step, counter);
+    } else if (codes.half) {
+        codes.half[i] = (int16_t)mg_moved_int32(tensor, codes.half[i], step, counter);
     } else {
         codes.wide[i] = mg_moved_int32(tensor, codes.wide[i], step, counter);
     }
