@@ -4,7 +4,7 @@ real = unit · 2^exponent · code, with int16 or int8 codes in RAM, an exponent 
 that is known before any code is written. Products and sums of codes are exact (int32 within a run, int64 beyond), and
 are narrowed to codes by one rounding shift. That shift is the last step's, unless it does not fit what this step
 brought: then the kernel sees so at its end and runs once more, so that codes never saturate but in the last rounding
-and keep at least `bits − 1 − SLACK` bits below the tensor's largest element.
+and the tensor's largest element keeps at least `bits − 1 − SLACK` significant bits.
 
 `scale`: (2,) int32 in RAM beside each block: the shift to start from, and the exponent. `mg_block.h` is the same in C.
 """
