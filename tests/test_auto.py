@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from micrograft.auto import choose
 from micrograft.boards import find_board
 from micrograft.cli import main
 from micrograft.errors import MicrograftError
+from micrograft.ir.graph import Graph
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.peft.head import Head
 from micrograft.recipe import Recipe
@@ -70,6 +73,18 @@ def test_the_record_and_the_report_hold_the_choice(found: dict[str, object], pla
     assert all(option["method"] in page for option in record["auto"]["options"])
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three methods instead of all that are sensible."""
+
+    def tried(network: Graph, recipe: Recipe) -> Iterator[Recipe]:
+        for words in ("head", "bias+head", "lora:rank=2"):
+            yield replace(recipe, methods=parse_methods(words))
+
+    monkeypatch.setattr("micrograft.auto.candidates", tried)
+
+
+@pytest.mark.usefixtures("few")
 def test_accuracies_are_those_of_a_training_by_hand(place: Path) -> None:
     """On what was held out, at the learning rate that the table names."""
     network, samples = api.load(place / "net.onnx"), data(48)
@@ -93,6 +108,7 @@ def test_accuracies_are_those_of_a_training_by_hand(place: Path) -> None:
     assert chosen.choice.taken.accuracy == pytest.approx(np.mean(scores))
 
 
+@pytest.mark.usefixtures("few")
 def test_a_plan_without_data_ranks_by_what_is_trained(place: Path) -> None:
     """Half of the RAM free first, then most numbers, then least RAM; the bill is that of the first."""
     words = ["plan", str(place / "net.onnx"), "--method", "auto", "--board", BOARD.name, "--jobs", "1", "--json"]
@@ -103,6 +119,7 @@ def test_a_plan_without_data_ranks_by_what_is_trained(place: Path) -> None:
     assert found["ram"]["total"] == options[0]["ram"] and options[0]["accuracy"] is None
 
 
+@pytest.mark.usefixtures("few")
 def test_a_limit_drops_what_takes_longer(place: Path) -> None:
     """Nothing remains where nothing can: status 3 and a sentence."""
     words = ["plan", str(place / "net.onnx"), "--method", "auto", "--jobs", "1", "--max-instructions", "1000", "--json"]

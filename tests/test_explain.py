@@ -100,6 +100,18 @@ def test_the_picture_fits_the_terminal_and_shows_when_each_is_alive(explanation:
         assert f"{tensor.at_peak or tensor.most:,}" in row.rsplit(maxsplit=1)[1]
 
 
+def test_a_sparse_update_may_train_less_of_what_keeps_most(network: Graph) -> None:
+    """The layer with half of its channels, or without it, to the byte that its words give."""
+    methods = parse_methods('sparse:scheme=layers={"conv"={weight=1.0}%2C"head"={bias=true}}')
+    library = api.adapt(network, Recipe(methods))
+    changes = {change.what: change for change in explain(library, Recipe(methods), network).changes}
+    for what in ("leave layer conv alone", "train 50 % of the channels of layer conv instead of 100 %"):
+        word, value = shlex.split(changes[what].words)
+        other = api.adapt(network, Recipe(parse_methods(value)))
+        assert word == "--method"
+        assert block_and_buffers(other) - block_and_buffers(library) == changes[what].ram
+
+
 def test_a_plan_without_anything_better_says_so(library: Library) -> None:
     """Rather than an empty table."""
     assert library.predict.schedule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -91,7 +92,7 @@ def _change(library: Library, other: Library, what: str, words: str) -> Change:
 
 
 def _words(recipe: Recipe, variation: Variation) -> str:
-    """The options of the command line that differ."""
+    """The options of the command line that differ, as a shell takes them."""
     other = variation.recipe
     options: dict[str, Callable[[Recipe], str]] = {
         "method": lambda each: methods_text(each.methods),
@@ -99,4 +100,5 @@ def _words(recipe: Recipe, variation: Variation) -> str:
         "clip": lambda each: clip_text(each.clip),
         "accumulate": lambda each: str(each.accumulate),
     }
-    return " ".join(f"--{name} {text(other)}" for name, text in options.items() if text(other) != text(recipe))
+    differing = {name: text(other) for name, text in options.items() if text(other) != text(recipe)}
+    return shlex.join(word for name, text in differing.items() for word in (f"--{name}", text))

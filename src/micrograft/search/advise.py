@@ -16,6 +16,8 @@ from micrograft.peft.head import Head
 from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, exactly, matches
+from micrograft.peft.scheme import Scheme
+from micrograft.peft.sparse import Sparse
 from micrograft.planning.plan import Plan, Purpose
 from micrograft.recipe import Recipe
 
@@ -78,6 +80,8 @@ def _instead_of(method: Method, graph: Graph, plan: Plan) -> Iterator[tuple[str,
     """What may stand in a method's place, with words for it."""
     if isinstance(method, LoRA):
         yield from _instead_of_lora(method, _adapted(method, graph), keepers(plan))
+    if isinstance(method, Sparse):
+        yield from _instead_of_sparse(method, keepers(plan))
     if isinstance(method, IA3):
         scaled = [layer for layer in keepers(plan) if matches(layer, method.targets)]
         for layer in scaled[:_LAYERS]:
@@ -95,13 +99,27 @@ def _instead_of_lora(
         yield "freeze A of every layer, train B alone", (replace(method, freeze_a=True),)
     if method.rank > 1:
         yield f"rank {method.rank // 2} instead of {method.rank}", (replace(method, rank=method.rank // 2),)
-    for layer in [layer for layer in keeping if layer in adapted and "|" not in layer][:_LAYERS]:
+    every = dict.fromkeys((*keeping, *adapted))
+    for layer in [layer for layer in every if layer in adapted and "|" not in layer][:_LAYERS]:
         others = replace(method, targets=_without(method.targets, layer)) if len(adapted) > 1 else None
         rest = () if others is None else (others,)
         if whole and others is not None:
             alone = replace(method, targets=exactly(layer), freeze_a=True)
             yield f"freeze A of layer {layer}, train its B alone", (others, alone)
         yield f"leave layer {layer} alone", rest
+
+
+def _instead_of_sparse(method: Sparse, keeping: tuple[str, ...]) -> Iterator[tuple[str, tuple[Method, ...]]]:
+    layers = method.scheme.layers
+    named = {each.layer: each for each in layers}
+    for layer in [named[name] for name in dict.fromkeys((*keeping, *named)) if name in named][:_LAYERS]:
+        rest = tuple(each for each in layers if each != layer)
+        yield f"leave layer {layer.layer} alone", (Sparse(Scheme(rest)),) if rest else ()
+        if layer.weight:
+            half = replace(layer, weight=layer.weight / 2)
+            what = f"train {50 * layer.weight:g} % of the channels of layer {layer.layer} instead of"
+            others = tuple(half if each == layer else each for each in layers)
+            yield f"{what} {100 * layer.weight:g} %", (Sparse(Scheme(others)),)
 
 
 def _adapted(method: LoRA, graph: Graph) -> tuple[str, ...]:

@@ -13,9 +13,13 @@ from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, exactly, layers_to_adapt
 from micrograft.recipe import Recipe
+from micrograft.search.pieces import compose, head_pieces, pieces
 
 RANKS = (2, 4, 8)
 """Of LoRA."""
+
+RATIOS = (0.5, 1.0)
+"""Of the channels of a weight, in a sparse update."""
 
 BACK = (0.25, 0.5)
 """How many of the layers, counted from the output, are adapted where not all are."""
@@ -41,7 +45,21 @@ def _methods(network: Graph) -> Iterator[tuple[Method, ...]]:
             yield (LoRA(rank=rank, freeze_a=freeze_a),)
         yield (LoRA(freeze_a=freeze_a), Head())
     yield (LoRA(), Bias(), Head())
+    for share in BACK:
+        for ratio in RATIOS:
+            last_layers = _last_weights(network, share, ratio)
+            if last_layers:
+                yield (*last_layers, Head())
     yield (Full(),)
+
+
+def _last_weights(network: Graph, share: float, ratio: float) -> tuple[Method, ...]:
+    """A sparse update of the last layers but the head: biases, and a share of the channels of each weight."""
+    head = {piece.layer for piece in head_pieces(network)}
+    every = [piece for piece in pieces(network, (ratio,), ()) if piece.layer not in head]
+    layers = list(dict.fromkeys(piece.layer for piece in every if piece.kind == "weight"))
+    chosen = layers[len(layers) - round(share * len(layers)) :]
+    return compose(piece for piece in every if piece.layer in chosen) if len(chosen) < len(layers) else ()
 
 
 def uniform(network: Graph, recipe: Recipe) -> Iterator[Recipe]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
@@ -59,6 +60,7 @@ _received: list[Any] = []
 
 
 def _receive(work: Any, shared: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started the work ends it, and keeps what is finished
     _received[:] = [work, shared]
 
 
