@@ -26,7 +26,7 @@ from micrograft.errors import MicrograftError
 from micrograft.frontends import import_model
 from micrograft.ir.graph import Graph, Param, Phase, TrainStep
 from micrograft.ir.text import to_text
-from micrograft.ir.types import Array, DType, Value
+from micrograft.ir.types import Array, DType
 from micrograft.ops import operator_of
 from micrograft.passes.attach_optimizer import attach_optimizer
 from micrograft.passes.canonicalize import canonicalize
@@ -48,7 +48,7 @@ from micrograft.planning.backpropagation import backpropagation_ram
 from micrograft.planning.effort import Effort
 from micrograft.planning.memory import Ram, lay_out
 from micrograft.planning.plan import Plan
-from micrograft.planning.planner import fit_plan, hold_input, make_plan, peak
+from micrograft.planning.planner import fit_plan, make_plan, peak
 from micrograft.quantization.observers import Observer
 from micrograft.recipe import Recipe as Recipe
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
@@ -127,8 +127,7 @@ def freeze(graph: Graph, name: str = "model") -> Library:
     """The network as it is, for prediction only."""
     frozen = tuple(replace(param, trainable=False) for param in graph.params)
     graph = prune(fold_batch_norm(replace(graph, name=check_name(name), params=frozen)))
-    results = [port.value for port in graph.outputs]
-    (plan,) = _holding_sample([(make_plan(graph, results), results)], graph.inputs[0].value)
+    plan = make_plan(graph, [port.value for port in graph.outputs])
     return Library(graph, plan, lay_out((), (), [plan.arena]), _digest(graph))
 
 
@@ -336,22 +335,8 @@ def _planned(
         limit = int(budget * whole.arena) if isinstance(budget, float) else budget
         _require_room(limit, predict, evaluate)
         whole = fit_plan(whole, [step.loss], limit, effort)
-    outputs, loss = [port.value for port in graph.outputs], [step.loss]
-    plans = [(predict, outputs), (evaluate, loss), (whole, loss)]
-    predict, evaluate, whole = _holding_sample(plans, graph.inputs[0].value, None if budget is None else limit)
     memory = lay_out(graph.trainable, step.states, [each.arena for each in (predict, evaluate, whole)])
     return Library(graph, predict, memory, _digest(graph), step, evaluate, whole)
-
-
-def _holding_sample(
-    plans: Sequence[tuple[Plan, Sequence[Value]]], sample: Value, limit: int | None = None
-) -> list[Plan]:
-    """Plans, with what is read behind each, in arenas that hold the sample too, where that needs less RAM than a sample
-    beside them, and no more than `limit`."""
-    held = [hold_input(plan, results, sample) for plan, results in plans]
-    outside, inside = (max(plan.arena for plan in each) for each in ([plan for plan, _ in plans], held))
-    fits = limit is None or inside <= max(limit, outside)
-    return held if fits and inside < outside + sample.type.bytes else [plan for plan, _ in plans]
 
 
 def _fused(step: TrainStep, enough: int) -> TrainStep:

@@ -13,7 +13,7 @@ from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.planning.effort import Effort
 from micrograft.planning.plan import Plan
-from micrograft.planning.planner import fit_plan, hold_input
+from micrograft.planning.planner import fit_plan
 from micrograft.planning.work import work
 from micrograft.recipe import Recipe
 from micrograft.report.explanation import Change, Explanation, explain_plan
@@ -58,7 +58,6 @@ def _recomputed(library: Library, recipe: Recipe) -> Iterator[Change]:
     for share in SHARES:
         try:
             small = fit_plan(plan, [library.step.loss], int(share * plan.arena), EFFORT)
-            small = hold_input(small, [library.step.loss], library.input.value) if library.holds_sample else small
         except MicrograftError:
             return  # a smaller one does not fit either
         if small.arena in seen:

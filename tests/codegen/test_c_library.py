@@ -174,24 +174,3 @@ def test_two_networks_live_side_by_side() -> None:
         assert one.state() != untouched
         learn(two, 3)
         assert one.state() == two.state()
-
-
-@pytest.mark.parametrize("method", [Head(), LoRA(rank=2, targets="down")])
-def test_a_sample_may_lie_in_the_arena_or_anywhere_else(method: Method) -> None:
-    """The same bits either way; in the arena it costs no RAM of its own, and elsewhere it is left as it was."""
-    made = api.adapt(residual_cnn(), api.Recipe((method,), name="net"))
-    generator = np.random.default_rng(3)
-    x = generator.standard_normal((5, 1, 8, 8, 3)).astype(np.float32)
-    assert made.holds_sample
-    assert made.runtime_bytes < made.input.value.type.bytes
-    with api.host(made) as inside, api.host(made) as outside:
-        own = outside.device.buffer("elsewhere", x[0].nbytes)
-        for each in x:
-            loss = inside.train_step(each, np.array([1], np.int32))
-            outside.device.write(own, each.tobytes())
-            model, target, result = (outside.device.buffer(name, 8) for name in ("model", "target", "loss"))
-            outside.device.write(target, np.array([1], np.int32).tobytes())
-            assert outside.device.call("net_train_step", model, own, target, result) == 0
-            assert outside.device.read(result, 4) == np.float32(loss).tobytes()
-            assert outside.device.read(own, each.nbytes) == each.tobytes()
-        assert inside.state() == outside.state()

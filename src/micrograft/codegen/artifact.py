@@ -43,17 +43,6 @@ class Library:
     def target(self) -> Port | None:
         return self.step.graph.inputs[-1] if self.step is not None else None
 
-    def sample_at(self, plan: Plan) -> int | None:
-        """Where `plan` has a place for the sample, in bytes from the start of the block; None where it has none."""
-        offset = plan.offset_of(self.input.value)
-        return None if offset is None else self.memory.arena_offset + offset
-
-    @property
-    def holds_sample(self) -> bool:
-        """Whether the application can write its sample into the arena, for each of the functions."""
-        plans = [plan for plan in (self.predict, self.evaluate, self.train) if plan is not None]
-        return all(self.sample_at(plan) is not None for plan in plans)
-
     @property
     def adapter_bytes(self) -> int:
         """Size of an exported adapter: its header and the trained parameters."""
@@ -61,8 +50,7 @@ class Library:
 
     @property
     def runtime_bytes(self) -> int:
-        """RAM that the application holds beside the block: the handle, one answer out, and one sample in where the
-        arena has no place for it.
+        """RAM that the application holds beside the block: the handle, one sample in, one answer out.
 
         The block is declared in words, so up to three bytes behind the arena count here.
         """
@@ -70,8 +58,7 @@ class Library:
         target = self.target.value.type.bytes if self.target is not None else 0
         loss = 4 if self.step is not None else 0
         padding = -self.memory.total % 4
-        sample = 0 if self.holds_sample else _words(self.input)
-        return handle + sample + _words(self.output) + target + loss + padding
+        return handle + _words(self.input) + _words(self.output) + target + loss + padding
 
 
 def _words(port: Port) -> int:

@@ -34,7 +34,7 @@ def emit(library: Library, directory: Path) -> Artifact:
     sources = (directory / f"{library.name}.c", directory / f"{library.name}_weights.c")
     kernels = tuple(KERNELS / Path(name).name for name in files if name.startswith("runtime/") and name.endswith(".c"))
     functions = ["init", "predict"]
-    buffers = ["model", "memory", "y"] if library.holds_sample else ["model", "memory", "x", "y"]
+    buffers = ["model", "memory", "x", "y"]
     if library.step is not None:
         functions += ["evaluate", "train_step", "set_learning_rate", "export", "import"]
         buffers += ["target", "loss"]
@@ -96,7 +96,6 @@ def _context(library: Library) -> dict[str, object]:
         "elements": _elements,
         "room": lambda which, port: _room(f"{library.name.upper()}_{which}_SIZE", port),
         "memory": memory,
-        "samples": _samples(library),
         "slots": slots,
         "layout": _layout,
         "shape": _shape,
@@ -126,15 +125,6 @@ def _context(library: Library) -> dict[str, object]:
             slot.value.name: initial_name(library, slot.value) if np.any(slot.initial) else "NULL" for slot in slots
         },
     }
-
-
-def _samples(library: Library) -> dict[str, int]:
-    """Function to where its sample may be written in the block, where there is a place."""
-    if not library.holds_sample:
-        return {}
-    plans = {"predict": library.predict, "evaluate": library.evaluate, "train_step": library.train}
-    found = {name: library.sample_at(plan) for name, plan in plans.items() if plan is not None}
-    return {name: offset for name, offset in found.items() if offset is not None}
 
 
 def _elements(port: Port) -> str:

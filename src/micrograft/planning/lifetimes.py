@@ -14,9 +14,6 @@ from micrograft.ir.types import Value
 from micrograft.ops import operator_of
 from micrograft.planning.plan import Buffer, Purpose
 
-SAMPLE = "the sample"
-"""What a buffer is called that holds the network's input."""
-
 
 @dataclass(frozen=True)
 class Lifetimes:
@@ -44,22 +41,20 @@ def live_bytes(buffers: Iterable[Buffer]) -> list[int]:
     return totals
 
 
-def lifetimes(schedule: Sequence[Node], results: Iterable[Value], held: Sequence[Value] = ()) -> Lifetimes:
+def lifetimes(schedule: Sequence[Node], results: Iterable[Value]) -> Lifetimes:
     """Share memory where that is safe, and say how long each arena buffer lives.
 
-    results: values that are read after the last node (outputs, the loss). held: inputs that lie in the arena, from the
-    first node on; no node writes over them while they are read. Other values that no node defines (inputs, parameters,
-    states) have memory of their own and get no buffer.
+    results: values that are read after the last node (outputs, the loss). Values that no node defines (inputs,
+    parameters, states) have memory of their own and get no buffer.
     """
-    return _Sharing(schedule, results, held).run()
+    return _Sharing(schedule, results).run()
 
 
 class _Sharing:
     """The state of one walk over the schedule."""
 
-    def __init__(self, schedule: Sequence[Node], results: Iterable[Value], held: Sequence[Value]) -> None:
+    def __init__(self, schedule: Sequence[Node], results: Iterable[Value]) -> None:
         self._schedule = schedule
-        self._held = {value.name for value in held}
         self._aliases: dict[str, str] = {}
         self._values: dict[str, list[Value]] = {}
         self._first: dict[str, int] = {}
@@ -70,10 +65,6 @@ class _Sharing:
         for position, node in enumerate(schedule):
             for value in node.inputs:
                 self._reads[value.name] = max(position, self._reads.get(value.name, 0))
-        for value in held:
-            self._aliases[value.name] = value.name
-            self._values[value.name] = [value]
-            self._first[value.name], self._last[value.name] = 0, self._reads.get(value.name, 0)
 
     def run(self) -> Lifetimes:
         for position, node in enumerate(self._schedule):
@@ -113,7 +104,7 @@ class _Sharing:
                 continue
             source = node.inputs[index]
             root = self._root(source)
-            free = root in self._first and root not in self._held and self._last[root] <= position
+            free = root in self._first and self._last[root] <= position
             if free and self._first_size(root) == source.type.bytes == node.outputs[output].type.bytes:
                 shared[output] = source
         return shared
@@ -123,9 +114,7 @@ class _Sharing:
 
     def _find_kept(self) -> None:
         """Forward buffers that a backward or update node reads."""
-        forward = self._held | {
-            value.name for node in self._schedule if node.phase is Phase.FORWARD for value in node.outputs
-        }
+        forward = {value.name for node in self._schedule if node.phase is Phase.FORWARD for value in node.outputs}
         for node in self._schedule:
             if node.phase is not Phase.FORWARD:
                 self._kept.update(self._aliases[value.name] for value in node.inputs if value.name in forward)
@@ -136,11 +125,8 @@ class _Sharing:
         purpose = {Phase.BACKWARD: Purpose.GRADIENT, Phase.UPDATE: Purpose.OPTIMIZER}.get(
             node.phase, Purpose.ACTIVATION if root in self._kept else Purpose.WORKSPACE
         )
-        if root in self._held:
-            purpose = Purpose.ACTIVATION if root in self._kept else Purpose.WORKSPACE
         if root in self._scratch:
             purpose = Purpose.WORKSPACE
         last = min(self._last[root], len(self._schedule) - 1)
         names = tuple(value.name for value in values)
-        layer = SAMPLE if root in self._held else node.origin
-        return Buffer(names, values[0].type.bytes, self._first[root], last, purpose, layer)
+        return Buffer(names, values[0].type.bytes, self._first[root], last, purpose, node.origin)

@@ -17,8 +17,7 @@ from micrograft.planning.plan import ALIGNMENT
 class Ram:
     """RAM in bytes. arena: scratch of the largest function. state: trained parameters. optimizer: what outlives a
     step beside them. stack: worst case, read off the linked image (planned) or reached (measured). runtime: the
-    library's handle and the application's buffers for a target, the answer and, where the arena has no place for
-    it, a sample."""
+    library's handle and the application's buffers for one sample, its target and the answer."""
 
     arena: int
     state: int
@@ -75,10 +74,10 @@ class MemoryMap:
 
 
 def lay_out(trainable: Sequence[Param], states: Sequence[State], arenas: Iterable[int]) -> MemoryMap:
-    """Parameters first, then states, then an arena of whole words, large enough for each of the plans that use it."""
+    """Parameters first, then states, then an arena large enough for each of the plans that use it."""
     parameters, offset = _slots([(param.value, param.data, param.source) for param in trainable], 0)
     others, _ = _slots([(state.value, state.initial, state.name) for state in states], offset)
-    return MemoryMap(parameters, others, _aligned(max(arenas, default=0)))
+    return MemoryMap(parameters, others, max(arenas, default=0))
 
 
 def _slots(tensors: Iterable[tuple[Value, Array, str]], offset: int) -> tuple[tuple[Slot, ...], int]:

@@ -6,7 +6,6 @@ import enum
 from dataclasses import dataclass
 
 from micrograft.ir.graph import Node
-from micrograft.ir.types import Value
 
 ALIGNMENT = 4
 """Bytes: every buffer starts at a multiple of it."""
@@ -85,10 +84,6 @@ class Plan:
     lower_bound: int
     least_arena: int = 0
     recomputation: Recomputation | None = None
-
-    def offset_of(self, value: Value) -> int | None:
-        """Where a value lies in the arena, in bytes from its start; None where it lies elsewhere."""
-        return next((buffer.offset for buffer in self.buffers if value.name in buffer.values), None)
 
     def live(self, position: int) -> tuple[Buffer, ...]:
         """The buffers that are alive while node `position` runs."""

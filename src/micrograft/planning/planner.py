@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from micrograft.errors import MicrograftError
@@ -15,6 +15,7 @@ from micrograft.planning.place_exactly import Placement, aligned_bound, place_ex
 from micrograft.planning.plan import Buffer, Plan
 from micrograft.planning.rematerialize import Unreachable, rematerialize
 from micrograft.planning.schedule import schedule
+from micrograft.planning.stream import stream_rows
 
 _ATTEMPTS = 4
 """How often a tighter budget is tried where the placement does not reach its lower bound."""
@@ -34,18 +35,30 @@ def make_plan(graph: Graph, results: Iterable[Value], budget: int | None = None,
     arena is exact, in bytes. Raises MicrograftError where the budget cannot be met.
     """
     results = tuple(results)
-    order = schedule(graph, results)
-    plan = _placed(order, results)
+    plan = min((_placed(order, results) for order in _orders(graph, results)), key=lambda each: each.arena)
     return plan if budget is None else fit_plan(plan, results, budget, effort)
 
 
 def peak(graph: Graph, results: Sequence[Value]) -> tuple[int, frozenset[str]]:
     """Bytes alive at the peak of `graph` in its best order, and the names of the values that are alive there."""
-    buffers = lifetimes(schedule(graph, results), results).buffers
+    return min((_peak(order, results) for order in _orders(graph, results)), key=lambda each: each[0])
+
+
+def _peak(order: Sequence[Node], results: Sequence[Value]) -> tuple[int, frozenset[str]]:
+    buffers = lifetimes(order, results).buffers
     alive = live_bytes(buffers)
     position = max(range(len(alive)), key=alive.__getitem__, default=0)
     names = (name for each in buffers if each.first <= position <= each.last for name in each.values)
     return max(alive, default=0), frozenset(names)
+
+
+def _orders(graph: Graph, results: Sequence[Value]) -> Iterator[tuple[Node, ...]]:
+    """The nodes as they are, and if it differs, with those joined that are better computed row by row."""
+    order = schedule(graph, results)
+    yield order
+    streamed = stream_rows(order, lifetimes(order, results), results)
+    if streamed != order:
+        yield streamed
 
 
 def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort | None = None) -> Plan:
@@ -64,11 +77,6 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
     raise _too_small(plan, Unreachable(smaller.arena, proven=False), budget)
 
 
-def hold_input(plan: Plan, results: Sequence[Value], sample: Value) -> Plan:
-    """The same order in an arena that also holds the sample, until the last node that reads it has run."""
-    return replace(_placed(plan.schedule, results, (sample,)), recomputation=plan.recomputation)
-
-
 def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
     known = "no recomputation makes it fit" if found.proven else "no recomputation was found that makes it fit"
     problem = (
@@ -79,8 +87,8 @@ def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
     return MicrograftError(problem, where="planning", fix=fix)
 
 
-def _placed(order: tuple[Node, ...], results: Sequence[Value], held: Sequence[Value] = ()) -> Plan:
-    shared = lifetimes(order, results, held)
+def _placed(order: tuple[Node, ...], results: Sequence[Value]) -> Plan:
+    shared = lifetimes(order, results)
     placement = _placement(shared.buffers)
     return Plan(
         order, shared.aliases, placement.buffers, placement.arena, shared.lower_bound, least_arena=placement.bound

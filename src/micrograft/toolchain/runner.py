@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from micrograft.codegen.artifact import Artifact, Library
+from micrograft.codegen.artifact import Artifact
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Param
 from micrograft.ir.types import Array
@@ -32,10 +32,7 @@ class Runner:
         self.device = device
         self._model = device.buffer("model", 2 * device.pointer_bytes)
         self._memory = device.buffer("memory", _words(library.memory.total))
-        self._samples = {
-            function: self._memory + place if library.holds_sample and place is not None else self._own_sample()
-            for function, place in _sample_places(library).items()
-        }
+        self._x = device.buffer("x", library.input.value.type.bytes)
         self._y = device.buffer("y", library.output.value.type.bytes)
         if library.target is not None:
             self._target = device.buffer("target", library.target.value.type.bytes)
@@ -48,7 +45,8 @@ class Runner:
 
     def predict(self, x: Array) -> Array:
         """The network's answer, in its own layout, to one sample."""
-        self._call("predict", self._model, self._write_sample("predict", x), self._y)
+        self._write_sample(x)
+        self._call("predict", self._model, self._x, self._y)
         port = self.library.output
         raw = self.device.read(self._y, port.value.type.bytes)
         return port.to_user(np.frombuffer(raw, port.value.dtype.numpy).reshape(port.value.shape))
@@ -104,20 +102,14 @@ class Runner:
     def _step(self, function: str, x: Array, target: Array) -> float:
         port = self.library.target
         assert port is not None, "a library that only predicts has no step"
-        sample = self._write_sample(function, x)
+        self._write_sample(x)
         self.device.write(self._target, port.from_user(target.reshape(port.user_shape)).tobytes())
-        self._call(function, self._model, sample, self._target, self._loss)
+        self._call(function, self._model, self._x, self._target, self._loss)
         return float(np.frombuffer(self.device.read(self._loss, 4), np.float32)[0])
 
-    def _own_sample(self) -> int:
-        """The application's buffer for a sample, where the arena has no place for one."""
-        return self.device.buffer("x", self.library.input.value.type.bytes)
-
-    def _write_sample(self, function: str, x: Array) -> int:
-        """Put a sample where the function may find it; that address."""
-        port, address = self.library.input, self._samples[function]
-        self.device.write(address, port.from_user(x.reshape(port.user_shape)).tobytes())
-        return address
+    def _write_sample(self, x: Array) -> None:
+        port = self.library.input
+        self.device.write(self._x, port.from_user(x.reshape(port.user_shape)).tobytes())
 
     def _call(self, function: str, *args: int) -> None:
         status = self.device.call(f"{self.library.name}_{function}", *args)
@@ -126,11 +118,6 @@ class Runner:
 
     def _trainable(self) -> tuple[Param, ...]:
         return self.library.step.graph.trainable if self.library.step is not None else ()
-
-
-def _sample_places(library: Library) -> dict[str, int | None]:
-    plans = {"predict": library.predict, "evaluate": library.evaluate, "train_step": library.train}
-    return {name: library.sample_at(plan) for name, plan in plans.items() if plan is not None}
 
 
 def _words(size: int) -> int:
