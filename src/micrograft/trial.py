@@ -126,8 +126,7 @@ def mean_score(scores: Sequence[Score]) -> Score:
 def as_it_came(network: Graph) -> Forward:
     """What predicting holds."""
     graph = prune(fold_batch_norm(float_head(network)))
-    inputs, outputs = ([port.value for port in ports] for ports in (graph.inputs, graph.outputs))
-    return forward_of(graph.nodes, inputs, outputs)
+    return forward_of(graph.nodes, [port.value for port in graph.outputs], graph.sample)
 
 
 def _fitted(task: Task, board: Board, recipe: Recipe, library: Library) -> tuple[Recipe, Library, Bill]:

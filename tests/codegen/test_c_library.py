@@ -14,13 +14,14 @@ from micrograft import api
 from micrograft.codegen.artifact import Library
 from micrograft.codegen.emit import emit, library_files
 from micrograft.errors import MicrograftError
+from micrograft.ir.graph import Graph
 from micrograft.passes.attach_optimizer import SGD, Adam
 from micrograft.peft.full import Full
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
 from micrograft.toolchain.runner import Runner
-from tests.networks import mlp, residual_cnn
+from tests.networks import Sketch, mlp, residual_cnn
 
 MEMORY_TOO_SMALL, BAD_TARGET, BAD_ADAPTER = 1, 2, 3
 
@@ -141,6 +142,51 @@ def test_import_forgets_momenta_and_keeps_the_learning_rate() -> None:
         learn(runner, 3)
         learn(fresh, 3)
         assert runner.state() == fresh.state()
+
+
+def first_operators() -> dict[str, Graph]:
+    """A convolution; a view of the sample; an operator that works in place of the sample."""
+    viewed, rectified = Sketch("viewed", (1, 4, 3)), Sketch("rectified", (1, 12))
+    return {
+        "conv": residual_cnn(),
+        "view": viewed.done(viewed.linear(viewed.flatten(viewed.input), 5, "head")),
+        "in place": rectified.done(rectified.linear(rectified.apply("relu", rectified.input), 5, "head")),
+    }
+
+
+@pytest.mark.parametrize("first", first_operators())
+def test_a_sample_is_read_where_it_lies(first: str) -> None:
+    """In the arena or in the application's own buffer, which is left alone: the same bits either way."""
+    graph = first_operators()[first]
+    lib = api.adapt(graph, api.Recipe((Full(),), SGD(lr=0.1), name="net"))
+    data = np.random.default_rng(1).standard_normal((4, *lib.input.user_shape)).astype(np.float32)
+    with api.host(lib) as inside, api.host(lib) as outside:
+        device = outside.device
+        own = device.buffer("own", lib.input.value.type.bytes)
+        place = device.call("net_input", outside._model)
+        assert place & 0xFFFFFFFF == outside._x & 0xFFFFFFFF
+        outside._x = own
+        for index, x in enumerate(data):
+            label = np.array([index % 4], np.int32)
+            assert np.array_equal(inside.predict(x), outside.predict(x))
+            assert inside.evaluate(x, label) == outside.evaluate(x, label)
+            assert inside.train_step(x, label) == outside.train_step(x, label)
+            assert device.read(own, lib.input.value.type.bytes) == lib.input.from_user(x).tobytes()
+        assert inside.state() == outside.state()
+
+
+def test_a_sample_costs_nothing_where_the_peak_lies_behind_it() -> None:
+    """The arena grows by less than the sample where it is over before most is alive."""
+    sketch = Sketch("narrow_then_wide", (1, 64))
+    y = sketch.linear(sketch.apply("relu", sketch.linear(sketch.input, 16, "first")), 256, "wide")
+    lib = api.adapt(sketch.done(sketch.linear(y, 4, "head")), api.Recipe((Head(),), name="net"))
+    assert lib.train is not None
+    (sample,) = (buffer for buffer in lib.train.buffers if buffer.fixed)
+    assert sample.size == 4 * 64
+    assert (
+        lib.memory.arena == lib.train.lower_bound == sum(each.size for each in lib.train.live(lib.train.peak_position))
+    )
+    assert sample not in lib.train.live(lib.train.peak_position)
 
 
 def test_the_learning_rate_is_set_at_run_time() -> None:

@@ -62,10 +62,14 @@ def test_the_schedule_respects_the_data(graph: Graph, method: Method, clip: Clip
 
 @pytest.mark.parametrize(("graph", "method", "clip"), CASES)
 def test_no_live_value_is_overwritten(graph: Graph, method: Method, clip: Clip | None) -> None:
-    """Played through byte by byte, each node finds in the arena what its inputs' producers wrote there."""
+    """Played through byte by byte, each node finds in the arena what its inputs' producers wrote there, and the sample
+    where the application wrote it."""
     plan = plan_of(graph, method, clip)
     place = {name: buffer for buffer in plan.buffers for name in buffer.values}
     owner = [""] * plan.arena
+    assert plan.sample is not None
+    assert place[plan.sample.name].offset == 0
+    owner[: plan.sample.type.bytes] = [plan.sample.name] * plan.sample.type.bytes
     for node in plan.schedule:
         for value in node.inputs:
             if value.name in place:

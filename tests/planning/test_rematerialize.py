@@ -48,15 +48,15 @@ CASES = [
 @functools.cache
 def problem_of(graph: Graph, method: Method, clip: Clip | None = None) -> Problem:
     step = training_step(graph, method, clip)
-    return pose(schedule(step.graph, [step.loss]), [step.loss])
+    return pose(schedule(step.graph, [step.loss]), [step.loss], step.graph.sample)
 
 
 @functools.cache
 def answer(graph: Graph, method: Method, clip: Clip | None, share: float) -> tuple[Rematerialized | Unreachable, int]:
     step = training_step(graph, method, clip)
     order = schedule(step.graph, [step.loss])
-    budget = int(share * lifetimes(order, [step.loss]).lower_bound)
-    return rematerialize(order, [step.loss], budget, EFFORT), budget
+    budget = int(share * lifetimes(order, [step.loss], step.graph.sample).lower_bound)
+    return rematerialize(order, [step.loss], budget, EFFORT, step.graph.sample), budget
 
 
 @pytest.mark.parametrize("graph", [mlp((64, 64, 8)), residual_cnn(), deep_cnn(20)], ids=lambda graph: graph.name)
@@ -66,8 +66,8 @@ def test_the_model_counts_what_lifetimes_count(graph: Graph, method: Method, cli
     """With nothing computed again, the model's peak is that of the lifetimes, in-place operators and masks included."""
     step = training_step(graph, method, clip)
     order = schedule(step.graph, [step.loss])
-    true = lifetimes(order, [step.loss]).lower_bound
-    assert true <= peak(pose(order, [step.loss]), Choice()) <= true + 4 * len(order)
+    true = lifetimes(order, [step.loss], step.graph.sample).lower_bound
+    assert true <= peak(pose(order, [step.loss], step.graph.sample), Choice()) <= true + 4 * len(order)
 
 
 @pytest.mark.parametrize(("graph", "method", "clip", "share"), CASES)
@@ -78,7 +78,7 @@ def test_the_budget_holds(graph: Graph, method: Method, clip: Clip | None, share
     if isinstance(found, Unreachable):
         assert found.smallest > budget
         return
-    assert lifetimes(found.schedule, [step.loss]).lower_bound <= found.peak <= budget
+    assert lifetimes(found.schedule, [step.loss], step.graph.sample).lower_bound <= found.peak <= budget
     assert 0 < found.recomputation.bound <= found.recomputation.extra
 
 

@@ -217,6 +217,7 @@ def check_plan(plan: Plan) -> Plan:
             together = one.first <= other.last and other.first <= one.last
             apart = one.end <= other.offset or other.end <= one.offset
             _require(apart or not together, f"{one} and {other} overlap")
+    _require(all(buffer.offset == 0 for buffer in plan.buffers if buffer.fixed), "the sample has no fixed place")
     reached = max((buffer.end for buffer in plan.buffers), default=0)
     bound = max(live_bytes(plan.buffers), default=0)
     _require(plan.arena == reached and plan.lower_bound == bound <= reached, "the arena is not what the plan says")

@@ -101,7 +101,6 @@ def test_the_model_of_memory_is_near_the_plan(network: Graph) -> None:
         assert library.train is not None
         memory = library.memory
         used = memory.state_bytes + memory.optimizer_bytes + library.train.arena
-        used += 0 if library.holds_sample else library.input.value.type.bytes
         return cost_of(library.train, memory, forward), used
 
     costs = {piece: planned([piece]) for piece in every}

@@ -50,15 +50,15 @@ class Library:
 
     @property
     def runtime_bytes(self) -> int:
-        """RAM that the application holds beside the block: the handle, one sample in, one answer out.
+        """RAM that the application holds beside the block: the handle, the target, one answer out.
 
-        The block is declared in words, so up to three bytes behind the arena count here.
+        The sample lies in the arena. The block is declared in words, so up to three bytes behind the arena count here.
         """
         handle = 8  # a pointer and a counter on a 32-bit core
         target = self.target.value.type.bytes if self.target is not None else 0
         loss = 4 if self.step is not None else 0
         padding = -self.memory.total % 4
-        return handle + _words(self.input) + _words(self.output) + target + loss + padding
+        return handle + _words(self.output) + target + loss + padding
 
 
 def _words(port: Port) -> int:

@@ -33,8 +33,8 @@ def emit(library: Library, directory: Path) -> Artifact:
         path.write_text(text)
     sources = (directory / f"{library.name}.c", directory / f"{library.name}_weights.c")
     kernels = tuple(KERNELS / Path(name).name for name in files if name.startswith("runtime/") and name.endswith(".c"))
-    functions = ["init", "predict"]
-    buffers = ["model", "memory", "x", "y"]
+    functions = ["init", "input", "predict"]
+    buffers = ["model", "memory", "y"]
     if library.step is not None:
         functions += ["evaluate", "train_step", "set_learning_rate", "export", "import"]
         buffers += ["target", "loss"]
@@ -94,7 +94,7 @@ def _context(library: Library) -> dict[str, object]:
         "input_c": library.input.value.dtype.c,
         "tokens": vocabulary(library.graph, library.input.value),
         "elements": _elements,
-        "room": lambda which, port: _room(f"{library.name.upper()}_{which}_SIZE", port),
+        "answer_elements": _in_whole_words(f"{library.name.upper()}_OUTPUT_SIZE", library.output),
         "memory": memory,
         "slots": slots,
         "layout": _layout,
@@ -135,7 +135,7 @@ def _elements(port: Port) -> str:
     return f"codes of {float_literal(quant.scale)} * (code - {quant.zero})"
 
 
-def _room(size: str, port: Port) -> str:
+def _in_whole_words(size: str, port: Port) -> str:
     """How many elements the application's buffer has: whole words of them."""
     return f"({size} + 3) / 4 * 4" if port.value.type.bytes % 4 else size
 

@@ -64,7 +64,11 @@ class Constants:
 
 
 class Locations:
-    """Where each value of one plan lies, as a C expression."""
+    """Where each value of one plan lies, as a C expression.
+
+    The sample and views of it are read where the caller has them, which may be its place in the arena; what is
+    computed in that place is written there in any case.
+    """
 
     def __init__(self, library: Library, plan: Plan) -> None:
         self._plan = plan
@@ -74,14 +78,17 @@ class Locations:
         self._outside = {library.input.value.name: "x"}
         if library.target is not None:
             self._outside[library.target.value.name] = "target"
+        for node in plan.schedule:
+            if operator_of(node).view and node.inputs[0].name in self._outside:
+                self._outside[node.outputs[0].name] = self._outside[node.inputs[0].name]
         self._constants = {param.name: c_name(f"{library.name}_{param.name}") for param in self._graph.params}
 
     def of(self, value: Value, offset: int = 0) -> str:
         """A pointer to element `offset` of a value."""
         root = self._plan.aliases.get(value.name, value.name)
         shift = f" + {offset}" if offset else ""
-        if root in self._outside:
-            return f"{self._outside[root]}{shift}"
+        if value.name in self._outside:
+            return f"{self._outside[value.name]}{shift}"
         access = ACCESSES[value.dtype.c]
         if root in self._kept:
             return f"{access}(memory, at_{root}){shift}"

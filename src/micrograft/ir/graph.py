@@ -124,6 +124,11 @@ class Graph:
         return next((param for param in self.params if param.name == name), None)
 
     @property
+    def sample(self) -> Value | None:
+        """What the network takes; of a training step not the target."""
+        return self.inputs[0].value if self.inputs else None
+
+    @property
     def trainable(self) -> tuple[Param, ...]:
         return tuple(param for param in self.params if param.trainable)
 

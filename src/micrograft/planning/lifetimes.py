@@ -1,7 +1,8 @@
 """Which values share memory, and from which node to which each stretch of memory is alive.
 
 A view shares its input's memory. A node that updates a parameter or state writes where it lies. A node that
-may work in place does so when nobody reads its input afterwards.
+may work in place does so when nobody reads its input afterwards. The sample is a buffer like any other, there from
+the start until its last reader.
 """
 
 from __future__ import annotations
@@ -41,20 +42,22 @@ def live_bytes(buffers: Iterable[Buffer]) -> list[int]:
     return totals
 
 
-def lifetimes(schedule: Sequence[Node], results: Iterable[Value]) -> Lifetimes:
+def lifetimes(schedule: Sequence[Node], results: Iterable[Value], sample: Value | None = None) -> Lifetimes:
     """Share memory where that is safe, and say how long each arena buffer lives.
 
-    results: values that are read after the last node (outputs, the loss). Values that no node defines (inputs,
-    parameters, states) have memory of their own and get no buffer.
+    results: values that are read after the last node (outputs, the loss). sample: the network's input, which the
+    application may write into the arena. Other values that no node defines (target, parameters, states) have memory
+    of their own and get no buffer.
     """
-    return _Sharing(schedule, results).run()
+    return _Sharing(schedule, results, sample).run()
 
 
 class _Sharing:
     """The state of one walk over the schedule."""
 
-    def __init__(self, schedule: Sequence[Node], results: Iterable[Value]) -> None:
+    def __init__(self, schedule: Sequence[Node], results: Iterable[Value], sample: Value | None) -> None:
         self._schedule = schedule
+        self._sample = sample.name if sample is not None else None
         self._aliases: dict[str, str] = {}
         self._values: dict[str, list[Value]] = {}
         self._first: dict[str, int] = {}
@@ -65,6 +68,10 @@ class _Sharing:
         for position, node in enumerate(schedule):
             for value in node.inputs:
                 self._reads[value.name] = max(position, self._reads.get(value.name, 0))
+        if sample is not None:
+            self._aliases[sample.name] = sample.name
+            self._values[sample.name] = [sample]
+            self._first[sample.name], self._last[sample.name] = 0, self._reads.get(sample.name, 0)
 
     def run(self) -> Lifetimes:
         for position, node in enumerate(self._schedule):
@@ -121,12 +128,14 @@ class _Sharing:
 
     def _buffer(self, root: str) -> Buffer:
         values = self._values[root]
+        last = min(self._last[root], len(self._schedule) - 1)
+        names = tuple(value.name for value in values)
+        if root == self._sample:
+            return Buffer(names, values[0].type.bytes, 0, last, Purpose.SAMPLE, root)
         node = self._schedule[self._first[root]]
         purpose = {Phase.BACKWARD: Purpose.GRADIENT, Phase.UPDATE: Purpose.OPTIMIZER}.get(
             node.phase, Purpose.ACTIVATION if root in self._kept else Purpose.WORKSPACE
         )
         if root in self._scratch:
             purpose = Purpose.WORKSPACE
-        last = min(self._last[root], len(self._schedule) - 1)
-        names = tuple(value.name for value in values)
         return Buffer(names, values[0].type.bytes, self._first[root], last, purpose, node.origin)

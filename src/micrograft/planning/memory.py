@@ -15,9 +15,9 @@ from micrograft.planning.plan import ALIGNMENT
 
 @dataclass(frozen=True)
 class Ram:
-    """RAM in bytes. arena: scratch of the largest function. state: trained parameters. optimizer: what outlives a
-    step beside them. stack: worst case, read off the linked image (planned) or reached (measured). runtime: the
-    library's handle and the application's buffers for one sample, its target and the answer."""
+    """RAM in bytes. arena: the sample and the scratch of the largest function. state: trained parameters. optimizer:
+    what outlives a step beside them. stack: worst case, read off the linked image (planned) or reached (measured).
+    runtime: the library's handle and the application's buffers for a target and an answer."""
 
     arena: int
     state: int

@@ -26,7 +26,7 @@ _TEMPERATURE = 0.02
 
 
 def place(buffers: Sequence[Buffer]) -> tuple[Buffer, ...]:
-    """The same buffers with offsets such that no two that live at the same time overlap.
+    """The same buffers with offsets such that no two that live at the same time overlap; a fixed one stays at 0.
 
     Deterministic. The result is the best of several greedy orders, improved by local search until it meets the
     lower bound or its number of rounds is spent.
@@ -42,9 +42,22 @@ def place(buffers: Sequence[Buffer]) -> tuple[Buffer, ...]:
         sorted(indices, key=lambda i: (buffers[i].first, -buffers[i].size)),
     ]
     best = min((search.fit(order) for order in orders), key=lambda placing: placing.height)
+    if best.height > search.bound and any(buffer.fixed for buffer in buffers):
+        best = min(best, search.fit(_as_without_fixed(buffers)), key=lambda placing: placing.height)
     best = search.improve(best, temperature=0.0)
     best = search.improve(best, temperature=_TEMPERATURE * search.bound)
     return tuple(replace(buffer, offset=offset) for buffer, offset in zip(buffers, best.offsets, strict=True))
+
+
+def _as_without_fixed(buffers: Sequence[Buffer]) -> list[int]:
+    """From the lowest to the highest, as the others would lie without the fixed buffer.
+
+    Placed in this order above it, each lies at most its size higher than there: that offset is free.
+    """
+    others = [index for index, buffer in enumerate(buffers) if not buffer.fixed]
+    offsets = [buffer.offset for buffer in place([buffers[index] for index in others])]
+    lying = [index for _, index in sorted(zip(offsets, others, strict=True))]
+    return lying + [index for index, buffer in enumerate(buffers) if buffer.fixed]
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class _Search:
     """First-fit placings of the same buffers in different orders."""
 
     def __init__(self, buffers: Sequence[Buffer]) -> None:
+        self._fixed = [buffer.fixed for buffer in buffers]
         self._sizes = [-(-buffer.size // ALIGNMENT) * ALIGNMENT for buffer in buffers]
         self._conflicts = _conflicts(buffers)
         self._random = random.Random(0)  # seeded: the same buffers always get the same places
@@ -68,8 +82,10 @@ class _Search:
 
     def fit(self, order: list[int]) -> _Placing:
         """Place in `order`, each at the lowest offset that is free for its whole life."""
-        offsets = [-1] * len(order)
+        offsets = [0 if fixed else -1 for fixed in self._fixed]
         for index in order:
+            if self._fixed[index]:
+                continue
             taken = sorted((offsets[i], self._sizes[i]) for i in self._conflicts[index] if offsets[i] >= 0)
             offset = 0
             for start, size in taken:

@@ -48,7 +48,7 @@ def place_exactly(buffers: Sequence[Buffer], effort: Effort) -> Placement:
     offsets, times, spaces = [], [], []
     for index, buffer in enumerate(buffers):
         size = _words(buffer)
-        offset = model.new_int_var(0, height - size, f"offset{index}")
+        offset = model.new_int_var(0, 0 if buffer.fixed else height - size, f"offset{index}")
         model.add_hint(offset, buffer.offset // ALIGNMENT)
         model.add(offset + size <= top)
         offsets.append(offset)

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from micrograft.ir.graph import Node
+from micrograft.ir.types import Value
 
 ALIGNMENT = 4
 """Bytes: every buffer starts at a multiple of it."""
@@ -18,6 +19,7 @@ class Purpose(enum.Enum):
     GRADIENT = "gradient"
     OPTIMIZER = "optimizer"
     WORKSPACE = "workspace"
+    SAMPLE = "sample"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Buffer:
     purpose: Purpose
     layer: str
     offset: int = 0
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it must lie at offset 0: every function reads the sample where the application wrote it."""
+        return self.purpose is Purpose.SAMPLE
 
     @property
     def end(self) -> int:
@@ -74,7 +81,7 @@ class Plan:
     whose memory it uses (itself, a parameter, an input, or the first value of its buffer). arena: bytes,
     exact. lower_bound: bytes, the largest sum of buffers alive at once; no placement can be smaller.
     least_arena: bytes; it is proven that no placement of these buffers needs fewer words. recomputation: what
-    runs twice so that the arena fits its budget, None where nothing needs to.
+    runs twice so that the arena fits its budget, None where nothing needs to. sample: the network's input.
     """
 
     schedule: tuple[Node, ...]
@@ -84,6 +91,7 @@ class Plan:
     lower_bound: int
     least_arena: int = 0
     recomputation: Recomputation | None = None
+    sample: Value | None = None
 
     def live(self, position: int) -> tuple[Buffer, ...]:
         """The buffers that are alive while node `position` runs."""

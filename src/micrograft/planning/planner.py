@@ -35,17 +35,18 @@ def make_plan(graph: Graph, results: Iterable[Value], budget: int | None = None,
     arena is exact, in bytes. Raises MicrograftError where the budget cannot be met.
     """
     results = tuple(results)
-    plan = min((_placed(order, results) for order in _orders(graph, results)), key=lambda each: each.arena)
+    plans = (_placed(order, results, graph.sample) for order in _orders(graph, results))
+    plan = min(plans, key=lambda each: each.arena)
     return plan if budget is None else fit_plan(plan, results, budget, effort)
 
 
 def peak(graph: Graph, results: Sequence[Value]) -> tuple[int, frozenset[str]]:
     """Bytes alive at the peak of `graph` in its best order, and the names of the values that are alive there."""
-    return min((_peak(order, results) for order in _orders(graph, results)), key=lambda each: each[0])
+    return min((_peak(order, results, graph.sample) for order in _orders(graph, results)), key=lambda each: each[0])
 
 
-def _peak(order: Sequence[Node], results: Sequence[Value]) -> tuple[int, frozenset[str]]:
-    buffers = lifetimes(order, results).buffers
+def _peak(order: Sequence[Node], results: Sequence[Value], sample: Value | None) -> tuple[int, frozenset[str]]:
+    buffers = lifetimes(order, results, sample).buffers
     alive = live_bytes(buffers)
     position = max(range(len(alive)), key=alive.__getitem__, default=0)
     names = (name for each in buffers if each.first <= position <= each.last for name in each.values)
@@ -56,7 +57,7 @@ def _orders(graph: Graph, results: Sequence[Value]) -> Iterator[tuple[Node, ...]
     """The nodes as they are, and if it differs, with those joined that are better computed row by row."""
     order = schedule(graph, results)
     yield order
-    streamed = stream_rows(order, lifetimes(order, results), results)
+    streamed = stream_rows(order, lifetimes(order, results, graph.sample), results)
     if streamed != order:
         yield streamed
 
@@ -67,10 +68,10 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
         return plan
     aim = budget
     for _ in range(_ATTEMPTS):
-        found = rematerialize(plan.schedule, results, aim, effort or Effort())
+        found = rematerialize(plan.schedule, results, aim, effort or Effort(), plan.sample)
         if isinstance(found, Unreachable):
             raise _too_small(plan, found, budget)
-        smaller = _placed(found.schedule, results)
+        smaller = _placed(found.schedule, results, plan.sample)
         if smaller.arena <= budget:
             return replace(smaller, recomputation=found.recomputation)
         aim -= max(smaller.arena - budget, 4)
@@ -87,11 +88,11 @@ def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
     return MicrograftError(problem, where="planning", fix=fix)
 
 
-def _placed(order: tuple[Node, ...], results: Sequence[Value]) -> Plan:
-    shared = lifetimes(order, results)
+def _placed(order: tuple[Node, ...], results: Sequence[Value], sample: Value | None) -> Plan:
+    shared = lifetimes(order, results, sample)
     placement = _placement(shared.buffers)
     return Plan(
-        order, shared.aliases, placement.buffers, placement.arena, shared.lower_bound, least_arena=placement.bound
+        order, shared.aliases, placement.buffers, placement.arena, shared.lower_bound, placement.bound, sample=sample
     )
 
 

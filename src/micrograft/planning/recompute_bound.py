@@ -56,6 +56,8 @@ def _fractional(problem: Problem, row: Row) -> int:
     bytes_of: dict[int, int] = {}
     for index, _ in row.waiting:
         tensor = problem.tensors[index]
+        if problem.units[tensor.unit].latest < problem.forward:
+            continue  # never computed again
         bytes_of[tensor.unit] = bytes_of.get(tensor.unit, 0) + tensor.size
     left, spent = float(row.excess), 0.0
     for unit in sorted(bytes_of, key=lambda unit: problem.units[unit].work / bytes_of[unit]):

@@ -157,15 +157,20 @@ def lives(problem: Problem, choice: Choice) -> Iterable[tuple[int, int, int]]:
             yield problem.time_again(tensor.node, slot) + tensor.late, max(end, *again, 0), tensor.size
 
 
-def pose(schedule: Sequence[Node], results: Iterable[Value]) -> Problem:
-    """The question for a schedule whose forward nodes come first. results: values read behind the last node."""
-    return _Posing(schedule, tuple(results)).run()
+def pose(schedule: Sequence[Node], results: Iterable[Value], sample: Value | None = None) -> Problem:
+    """The question for a schedule whose forward nodes come first. results: values read behind the last node.
+
+    sample: the network's input, if it lies in the arena. It is a tensor of a unit without nodes, which never runs
+    again, and lives as long as anybody reads it.
+    """
+    return _Posing(schedule, tuple(results), sample).run()
 
 
 class _Posing:
     """The state of one walk over the schedule."""
 
-    def __init__(self, schedule: Sequence[Node], results: tuple[Value, ...]) -> None:
+    def __init__(self, schedule: Sequence[Node], results: tuple[Value, ...], sample: Value | None) -> None:
+        self._sample = sample
         self._root = roots(schedule)
         self._results = {self._root.get(value.name, value.name) for value in results}
         self._nodes = [node for node in schedule if not operator_of(node).view]
@@ -175,6 +180,7 @@ class _Posing:
         self._readers = self._find_readers()
         self._position = {id(node): position for position, node in enumerate(self._nodes)}
         self._defined = {value.name for node in self._nodes for value in node.outputs}
+        self._defined |= {sample.name} if sample is not None else set()
         self._forward = sum(node.phase is Phase.FORWARD for node in self._nodes)
         self._updated: dict[str, int] = {}  # name to the position of the first node that updates it
         for position, node in enumerate(self._nodes):
@@ -238,6 +244,9 @@ class _Posing:
         units = tuple(self._unit(first, last) for first, last in bounds.values())
         bare = Problem(tuple(self._nodes), self._forward, units, tuple(unit_of), (), (), sum(map(work, self._nodes)))
         tensors = tuple(self._tensors(bare))
+        if self._sample is not None:
+            tensors += (self._tensor(self._sample, len(units), 0, -1),)
+            units += (Unit(0, -1, 0, latest=-1),)
         fixed = tuple(self._fixed(bare))
         return Problem(bare.nodes, bare.forward, units, bare.unit_of, tensors, fixed, bare.work)
 
@@ -263,7 +272,7 @@ class _Posing:
             Read(self._position[id(reader)], self._overwrites(reader, value.name))
             for reader in self._readers.get(value.name, ())
         ]
-        late = value == self._nodes[last].outputs[0] and self._is_late(self._nodes[node])
+        late = last >= node and value == self._nodes[last].outputs[0] and self._is_late(self._nodes[node])
         return Tensor(
             value.name, _aligned(value), unit, node, last, late, optional, value.name in self._results,
             tuple(read for read in reads if read.position < self._forward),

@@ -39,14 +39,15 @@ class Unreachable:
 
 
 def rematerialize(
-    schedule: Sequence[Node], results: Iterable[Value], budget: int, effort: Effort
+    schedule: Sequence[Node], results: Iterable[Value], budget: int, effort: Effort, sample: Value | None = None
 ) -> Rematerialized | Unreachable:
     """The schedule with the least work whose live bytes never exceed `budget`.
 
     schedule: forward nodes first; their order and that of the others stay. results: values read behind the last
-    node. Where ortools is not installed, a greedy search answers, with a weaker bound.
+    node. sample: the network's input, if it lies in the arena. Where ortools is not installed, a greedy search
+    answers, with a weaker bound.
     """
-    problem = pose(schedule, results)
+    problem = pose(schedule, results, sample)
     choice = Choice()
     bound = 0
     if peak(problem, choice) > budget:

@@ -26,7 +26,7 @@ def schedule(graph: Graph, results: Iterable[Value]) -> tuple[Node, ...]:
         _list_schedule(graph.nodes, needs, results),
     ]
     candidates = [tuple(graph.nodes[i] for i in order) for order in orders]
-    return min(candidates, key=lambda nodes: lifetimes(nodes, results).lower_bound)
+    return min(candidates, key=lambda nodes: lifetimes(nodes, results, graph.sample).lower_bound)
 
 
 def dependencies(nodes: Sequence[Node]) -> list[set[int]]:

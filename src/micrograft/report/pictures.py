@@ -24,6 +24,7 @@ COLOURS = {
     Purpose.GRADIENT: "gradient",
     Purpose.OPTIMIZER: "optimizer",
     Purpose.WORKSPACE: "workspace",
+    Purpose.SAMPLE: "sample",
 }
 
 

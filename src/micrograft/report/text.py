@@ -25,11 +25,11 @@ from micrograft.report.record import Bill, QuantizationRecord, TrainRecord
 WIDTH = 110
 
 RAM_PARTS = {
-    "arena": "arena: activations, gradients, workspace",
+    "arena": "arena: sample, activations, gradients, workspace",
     "state": "trained parameters",
     "optimizer": "optimizer and learning rate",
     "stack": "stack, worst case",
-    "runtime": "sample, target, answer, handle",
+    "runtime": "target, answer, handle",
 }
 
 

@@ -25,6 +25,7 @@ GLYPHS = {
     Purpose.GRADIENT.value: ("▓", "dark_orange"),
     Purpose.OPTIMIZER.value: ("▒", "green"),
     Purpose.WORKSPACE.value: ("░", "grey62"),
+    Purpose.SAMPLE.value: ("▚", "magenta"),
 }
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _NAME, _BYTES = 20, 11  # columns

@@ -52,9 +52,9 @@ class Cost:
 FREE = Cost(0, {}, {}, 0, {})
 
 
-def forward_of(nodes: Sequence[Node], inputs: Sequence[Value], outputs: Sequence[Value]) -> Forward:
+def forward_of(nodes: Sequence[Node], outputs: Sequence[Value], sample: Value | None) -> Forward:
     """What predicting holds, node by node, the sample included."""
-    buffers = lifetimes(nodes, outputs, inputs).buffers
+    buffers = lifetimes(nodes, outputs, sample).buffers
     alive = live_bytes(buffers)
     ends = {name: buffer.last + 1 for buffer in buffers for name in buffer.values}
     return Forward(tuple(nodes), (*alive, *([0] * (len(nodes) - len(alive)))), ends)
@@ -62,8 +62,8 @@ def forward_of(nodes: Sequence[Node], inputs: Sequence[Value], outputs: Sequence
 
 def cost_of(plan: Plan, memory: MemoryMap, forward: Forward) -> Cost:
     """What a planned step costs."""
-    kept = [buffer for buffer in plan.buffers if buffer.purpose is Purpose.ACTIVATION]
-    others = [buffer for buffer in plan.buffers if buffer.purpose is not Purpose.ACTIVATION]
+    kept = [buffer for buffer in plan.buffers if _is_kept(buffer, plan)]
+    others = [buffer for buffer in plan.buffers if not _is_kept(buffer, plan)]
     alive = live_bytes(others)
     behind = (alive[i] for i, node in enumerate(plan.schedule) if node.phase is not Phase.FORWARD and i < len(alive))
     ways = _work_by_key(plan.schedule)
@@ -75,6 +75,12 @@ def cost_of(plan: Plan, memory: MemoryMap, forward: Forward) -> Cost:
         max(behind, default=0),
         {key: amount - before.get(key, 0) for key, amount in ways.items() if amount > before.get(key, 0)},
     )
+
+
+def _is_kept(buffer: Buffer, plan: Plan) -> bool:
+    """Whether the backward pass reads it."""
+    read_behind = plan.schedule[buffer.last].phase is not Phase.FORWARD
+    return buffer.purpose is Purpose.ACTIVATION or (buffer.purpose is Purpose.SAMPLE and read_behind)
 
 
 def union(costs: Sequence[Cost]) -> Cost:

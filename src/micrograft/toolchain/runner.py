@@ -32,7 +32,7 @@ class Runner:
         self.device = device
         self._model = device.buffer("model", 2 * device.pointer_bytes)
         self._memory = device.buffer("memory", _words(library.memory.total))
-        self._x = device.buffer("x", library.input.value.type.bytes)
+        self._x = self._memory + library.memory.arena_offset  # what the library's `input` returns
         self._y = device.buffer("y", library.output.value.type.bytes)
         if library.target is not None:
             self._target = device.buffer("target", library.target.value.type.bytes)
@@ -135,8 +135,8 @@ def count_instructions(emulator: Emulator, work: Callable[[], object]) -> int:
 def measure_ram(runner: Runner, emulator: Emulator, x: Array, target: Array) -> Ram:
     """What the library's functions reach in RAM, found by watching every access. Leaves the network as it was.
 
-    state, optimizer, arena: from the start of each region to the highest word touched. stack: to the deepest
-    address touched. runtime: what the linker placed beside the block.
+    state, optimizer, arena: from the start of each region to the end of the highest word touched in it; the sample lies
+    in the arena. stack: to the deepest address touched. runtime: what the linker placed beside the block.
     """
     library = runner.library
     block = emulator.symbols["memory"].address
@@ -151,6 +151,8 @@ def measure_ram(runner: Runner, emulator: Emulator, x: Array, target: Array) -> 
     emulator.write(block, before[0])
     emulator.write(emulator.symbols["model"].address, before[1])
     pairs = zip(probe.touched, regions, strict=True)
-    state, optimizer, arena = (_words(len(range(region.start, reached.stop))) for reached, region in pairs)
+    state, optimizer, arena = (
+        min(_words(len(range(region.start, reached.stop))), len(region)) for reached, region in pairs
+    )
     linked = emulator.firmware.bss + emulator.firmware.data
     return Ram(arena, state, optimizer, probe.stack_bytes, linked - library.memory.total)
