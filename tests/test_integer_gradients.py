@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from micrograft import api
 from micrograft.codegen.model import node_calls
 from micrograft.ir.graph import TrainStep
 from micrograft.ir.types import Array
+from micrograft.model import PeftModel, get_peft_model
 from micrograft.passes.attach_optimizer import SGD, Clip
 from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.peft.full import Full
@@ -163,3 +165,17 @@ def soft(library: api.Library) -> set[str]:
         elf = runner.device.firmware.elf
         kernels = {kernel.function: node.op for node in library.train.schedule for kernel in node_calls(node)}
         return {op for kernel, op in kernels.items() if any(map(SOFT_FLOAT.fullmatch, reached(elf, kernel)))}
+
+
+@pytest.mark.parametrize("additions", ["int8", "int16"])
+def test_what_was_learned_in_codes_is_saved_and_loaded_to_the_same_bits(additions: Additions, tmp_path: Path) -> None:
+    """A saved adapter of codes predicts the same, loaded without the samples that its A was drawn from."""
+    network = fuse_quantization(drawn())
+    data = samples(network, 6)
+    labels = np.arange(6, dtype=np.int32) % 5
+    model = get_peft_model(network, LORA, data, optimizer=SGD(lr=0.1), gradients="int16", additions=additions)
+    model.train(data, labels)
+    model.save(tmp_path)
+    again = PeftModel.from_pretrained(network, tmp_path)
+    np.testing.assert_array_equal(model.predict(data), again.predict(data))
+    assert again.recipe == model.recipe
