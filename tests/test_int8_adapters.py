@@ -78,7 +78,10 @@ def test_what_is_no_code_is_refused(wrong: float) -> None:
         PeftModel.from_tensors(network, model.recipe, tensors)
 
 
-@pytest.mark.parametrize("optimizer", [SGD(lr=0.02), SGD(lr=0.01, momentum=0.9, weight_decay=0.01), Adam(lr=0.01)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD(lr=0.02), SGD(lr=0.02, residue=True), SGD(lr=0.01, momentum=0.9, weight_decay=0.01), Adam(lr=0.01)],
+)
 def test_a_seed_gives_one_training_and_another_another(optimizer: SGD | Adam) -> None:
     """The seed of the recipe is that of the rounding: same seed, same losses, in every bit."""
     network = fuse_quantization(drawn())

@@ -17,7 +17,7 @@ from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import measure_ram
 
 METHODS = ("full", "bias", "ia3", "lora:rank=2,freeze_a=true+bias", "bias+head")
-OPTIMIZERS = ("sgd:lr=0.05,weight_decay=0.01", "sgd:lr=0.02,momentum=0.9", "adam:lr=0.01")
+OPTIMIZERS = ("sgd:lr=0.05,weight_decay=0.01,residue=true", "sgd:lr=0.02,momentum=0.9", "adam:lr=0.01")
 CLASSES = 4
 
 

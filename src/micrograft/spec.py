@@ -42,7 +42,7 @@ def parse_optimizer(text: str) -> Optimizer:
     """An optimizer's name and its settings. Raises MicrograftError naming what there is.
 
     >>> parse_optimizer("sgd:lr=0.1")
-    SGD(lr=0.1, momentum=0.0, weight_decay=0.0, qas=True)
+    SGD(lr=0.1, momentum=0.0, weight_decay=0.0, qas=True, residue=False)
     """
     return _parse(text, optimizers(), "optimizer")
 

@@ -118,6 +118,23 @@ def test_small_steps_do_not_vanish(kernels: Kernels) -> None:
     assert codes.std() == pytest.approx(np.sqrt(5.0), rel=0.1)
 
 
+def test_a_residue_keeps_what_a_step_left_of_a_code(kernels: Kernels) -> None:
+    """Every bit of the meaning; and codes stay within half of one, and a random 256th a step, of the real walk."""
+    generator = np.random.default_rng(3)
+    codes = generator.integers(-100, 100, SHAPE).astype(np.int8)
+    scales, residue = np.full(SHAPE[0], 0.05, np.float32), np.zeros(SHAPE, np.int8)
+    attrs, real = CodesSgdAttrs(*_base(DType.INT8)), codes.astype(np.float64)
+    for gradient, random in zip(_gradients(300), _randoms(kernels, 300), strict=True):
+        inputs = (codes, gradient, RATE, scales, random, residue)
+        expected = operators()["codes_sgd_residue"].evaluate(attrs, inputs)
+        codes, residue = kernels.compute("codes_sgd_residue", attrs, *inputs)
+        assert codes.tobytes() == expected[0].tobytes() and residue.tobytes() == expected[1].tobytes()
+        real = real - gradient.astype(np.float64) * (0.01 / 0.05)
+    inside = np.abs(real) < 100
+    assert np.count_nonzero(inside) > 10
+    assert np.abs(codes - real)[inside].max() < 0.5 + 4 * np.sqrt(300 / 4) / 256
+
+
 @pytest.mark.parametrize("dtype", list(RANGES))
 def test_codes_saturate_and_never_wrap(kernels: Kernels, dtype: DType) -> None:
     """However large a step is, infinite too, a code stops at the end of its range; one that is no number moves none."""

@@ -61,7 +61,10 @@ def _step(rate: Value, scales: Value, random: Value, scale: list[Value]) -> Grou
     return Group("mg_code_step", (("rate", rate), ("scales", scales), ("random", random), ("factor", factor)))
 
 
-def _call(op: str, node: Node, *fields: tuple[str, int | float], state: Value | None = None) -> tuple[KernelCall, ...]:
+def codes_call(
+    op: str, node: Node, *fields: tuple[str, int | float], state: Value | None = None
+) -> tuple[KernelCall, ...]:
+    """A call of one of the updates' kernels. state: what it keeps of its own."""
     codes, gradient, rate, scales, random, *rest = node.inputs
     scale = [value for value in rest if value is not state]
     attrs = node.attrs
@@ -70,7 +73,7 @@ def _call(op: str, node: Node, *fields: tuple[str, int | float], state: Value | 
     return (
         KernelCall(
             f"mg_{op}_{codes.dtype.value}",
-            f"mg_codes_{op}_params",
+            f"mg_codes_{op.removesuffix('_residue')}_params",
             (attrs.field(codes.shape), *fields),
             (codes, gradient, *own, _step(rate, scales, random, scale)),
         ),
@@ -103,17 +106,22 @@ def _infer_sgd(attrs: CodesSgdAttrs, types: Types) -> Types:
 
 
 def _sgd(attrs: CodesSgdAttrs, arrays: Arrays) -> Arrays:
-    codes, gradient, rate, scales, random, *scale = arrays
+    return (attrs.moved(arrays[0], sgd_steps(attrs, arrays), arrays[4]),)
+
+
+def sgd_steps(attrs: CodesSgdAttrs, arrays: Arrays) -> Array:
+    """What plain SGD takes off the codes, in codes."""
+    codes, gradient, rate, scales, _, *scale = arrays
     pace = _factor(scale, gradient) * (rate / attrs.layout.spread(scales, codes.shape))
     steps = gradient * pace
     if attrs.weight_decay:  # of a code, over its own scale
         steps = steps + (rate * gradient.dtype.type(attrs.weight_decay)) * codes.astype(gradient.dtype)
-    return (attrs.moved(codes, steps, random),)
+    return np.asarray(steps)
 
 
 def _sgd_call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(node.attrs, CodesSgdAttrs)
-    return _call("sgd", node, ("weight_decay", float(node.attrs.weight_decay)))
+    return codes_call("sgd", node, ("weight_decay", float(node.attrs.weight_decay)))
 
 
 @dataclass(frozen=True)
@@ -186,7 +194,7 @@ def _momentum_call(node: Node) -> tuple[KernelCall, ...]:
     attrs = node.attrs
     assert isinstance(attrs, CodesMomentumAttrs)
     fields = (("momentum", float(attrs.momentum)), ("weight_decay", float(attrs.weight_decay)))
-    return _call("sgd_momentum", node, *fields, state=node.inputs[5])
+    return codes_call("sgd_momentum", node, *fields, state=node.inputs[5])
 
 
 def _momentum_samples() -> Iterator[Sample]:
@@ -245,7 +253,7 @@ def _adam_call(node: Node) -> tuple[KernelCall, ...]:
         ("weight_decay", float(attrs.weight_decay)),
         ("decoupled", int(attrs.decoupled)),
     )
-    return _call("adam", node, *fields, state=node.inputs[5])
+    return codes_call("adam", node, *fields, state=node.inputs[5])
 
 
 def _adam_samples() -> Iterator[Sample]:

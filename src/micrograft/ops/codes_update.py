@@ -66,11 +66,15 @@ class UpdateAttrs(Attrs):
 
     def moved(self, codes: Array, steps: Array, random: Array) -> Array:
         """The codes after a step, rounded at random, is taken off them; a step that is no number moves nothing."""
-        chance = (random_words(int(random), self.stream, codes.shape) >> np.uint32(8)).astype(np.float32)
+        result = codes.astype(np.int64) - self.whole(steps, random)
+        return np.asarray(np.clip(result, self.low, self.high), codes.dtype)
+
+    def whole(self, steps: Array, random: Array) -> Array:
+        """Whole steps, int64: their sizes and a random fraction, rounded down, with their signs."""
+        chance = (random_words(int(random), self.stream, steps.shape) >> np.uint32(8)).astype(np.float32)
         size = np.nan_to_num(np.minimum(np.abs(steps), _LIMIT), nan=0.0)
         whole = (size + chance * np.float32(2.0**-24)).astype(np.int64)
-        result = codes.astype(np.int64) - np.where(steps < 0, -whole, whole)
-        return np.asarray(np.clip(result, self.low, self.high), codes.dtype)
+        return np.asarray(np.where(steps < 0, -whole, whole))
 
 
 def random_words(random: int, stream: int, shape: Shape) -> Array:

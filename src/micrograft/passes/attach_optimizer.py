@@ -44,6 +44,7 @@ class SGD:
 
     With momentum μ > 0 the optimizer holds one float32 per trained parameter: v ← μ·v + g. qas: quantization-aware
     scaling of what is trained as codes (arXiv:2206.15472); without it codes are treated as if they were the weights.
+    residue: keep for each int8 weight what its steps left of a code, in one byte; without momentum alone.
     """
 
     name: ClassVar[str] = "sgd"
@@ -51,6 +52,7 @@ class SGD:
     momentum: float = 0.0
     weight_decay: float = 0.0
     qas: bool = True
+    residue: bool = False
 
     @property
     def floats_per_parameter(self) -> int:
@@ -141,6 +143,8 @@ def attach_optimizer(
 def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) -> None:
     if not optimizer.lr >= 0 or not np.isfinite(optimizer.lr):
         raise MicrograftError(f"The learning rate {optimizer.lr} is not a finite number of at least 0.")
+    if isinstance(optimizer, SGD) and optimizer.residue and optimizer.momentum:
+        raise MicrograftError("residue goes with plain SGD, without momentum.")
     if clip is not None and not clip.norm > 0:
         raise MicrograftError(f"The clipping norm {clip.norm} is not above 0; write `none` to switch clipping off.")
     if accumulate < 1:
@@ -149,7 +153,7 @@ def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) ->
 
 def _reads_blocks(optimizer: Optimizer, accumulate: int) -> bool:
     """Whether updates of codes take gradients in integers as they are: those of plain SGD."""
-    plain = isinstance(optimizer, SGD) and not optimizer.momentum and not optimizer.weight_decay
+    plain = isinstance(optimizer, SGD) and not (optimizer.momentum or optimizer.weight_decay or optimizer.residue)
     return plain and accumulate == 1
 
 
@@ -322,10 +326,15 @@ class _Attach:
                 *base, optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.weight_decay, optimizer.decoupled
             )
             self.node("codes_adam", (*inputs, moments, *scale), adam, origin=param.source, outputs=2)
-        elif optimizer.momentum:
+            return
+        if optimizer.momentum:
             velocity = self.state(f"{param.name}_momentum", codes.shape, owner=param.name)
             momentum = CodesMomentumAttrs(*base, optimizer.momentum, optimizer.weight_decay)
             self.node("codes_sgd_momentum", (*inputs, velocity, *scale), momentum, origin=param.source, outputs=2)
+            return
+        plain = CodesSgdAttrs(*base, optimizer.weight_decay)
+        if optimizer.residue and codes.dtype is DType.INT8:
+            residue = self.state(f"{param.name}_residue", codes.shape, owner=param.name, dtype=DType.INT8)
+            self.node("codes_sgd_residue", (*inputs, residue, *scale), plain, origin=param.source, outputs=2)
         else:
-            plain = CodesSgdAttrs(*base, optimizer.weight_decay)
             self.node("codes_sgd", (*inputs, *scale), plain, origin=param.source)

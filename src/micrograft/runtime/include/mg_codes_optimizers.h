@@ -15,6 +15,10 @@ void mg_sgd_int8(const mg_codes_sgd_params *params, int8_t *codes, const float *
 void mg_sgd_int16(const mg_codes_sgd_params *params, int16_t *codes, const float *gradient, const mg_code_step *step);
 void mg_sgd_int32(const mg_codes_sgd_params *params, int32_t *codes, const float *gradient, const mg_code_step *step);
 
+/* mg_sgd_int8 on code + residue / 256, which moves by 256ths. */
+void mg_sgd_residue_int8(const mg_codes_sgd_params *params, int8_t *codes, const float *gradient, int8_t *residue,
+                         const mg_code_step *step);
+
 typedef struct {
     mg_code_tensor codes;
     float momentum;

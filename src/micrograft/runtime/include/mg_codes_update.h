@@ -58,6 +58,13 @@ static inline int8_t mg_moved_int8(const mg_code_tensor *codes, int8_t code, flo
     return (int8_t)(moved < codes->low ? codes->low : moved > codes->high ? codes->high : moved);
 }
 
+/* 256 times a code, and what it keeps of its steps, after another step. */
+static inline int32_t mg_moved_finely(const mg_code_tensor *codes, int32_t parts, float step, uint32_t counter) {
+    const int32_t moved = parts - mg_whole_codes(step * 256.0f, counter);
+    const int32_t low = 256 * codes->low, high = 256 * codes->high + 127;
+    return moved < low ? low : moved > high ? high : moved;
+}
+
 static inline int32_t mg_moved_int32(const mg_code_tensor *codes, int32_t code, float step, uint32_t counter) {
     const int64_t moved = (int64_t)code - mg_whole_codes(step, counter);
     return (int32_t)(moved < codes->low ? codes->low : moved > codes->high ? codes->high : moved);

@@ -9,6 +9,7 @@ typedef struct {
     int8_t *narrow;
     int16_t *half;
     int32_t *wide;
+    int8_t *residue; /* beside narrow; may be null */
 } mg_codes;
 
 static inline int32_t mg_code_at(mg_codes codes, int32_t i) {
@@ -17,7 +18,12 @@ static inline int32_t mg_code_at(mg_codes codes, int32_t i) {
 
 static inline void mg_move_code(const mg_code_tensor *tensor, mg_codes codes, int32_t i, float step,
                                 uint32_t counter) {
-    if (codes.narrow) {
+    if (codes.residue) {
+        const int32_t parts = mg_moved_finely(tensor, 256 * codes.narrow[i] + codes.residue[i], step, counter);
+        const int32_t code = (parts + 128) >> 8;
+        codes.narrow[i] = (int8_t)code;
+        codes.residue[i] = (int8_t)(parts - 256 * code);
+    } else if (codes.narrow) {
         codes.narrow[i] = mg_moved_int8(tensor, codes.narrow[i], step, counter);
     } else if (codes.half) {
         codes.half[i] = (int16_t)mg_moved_int32(tensor, codes.half[i], step, counter);
