@@ -36,6 +36,11 @@ def make_optimizer(optimizer: Optimizer, tensors: Sequence[torch.Tensor]) -> tor
     )
 
 
+def wide(x: Array) -> torch.Tensor:
+    """A sample as the module takes it in float64; tokens stay whole numbers."""
+    return torch.from_numpy(x) if x.dtype.kind == "i" else torch.from_numpy(x).double()
+
+
 class TorchTraining:
     """Trains the tensors in `initial` (by the user's names, adapters included) of a module in eval mode."""
 
@@ -73,7 +78,7 @@ class TorchTraining:
         return found
 
     def loss(self, x: Array, target: Array, loss: str) -> torch.Tensor:
-        y = functional_call(self.module, self.weights(), (torch.from_numpy(x).double(),))
+        y = functional_call(self.module, self.weights(), (wide(x),))
         aim = torch.from_numpy(target)
         return LOSSES[loss](y, aim if loss == "cross_entropy" else aim.double())
 

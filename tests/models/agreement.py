@@ -21,7 +21,7 @@ from micrograft.peft.full import Full
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
-from tests.torch_training import TorchTraining
+from tests.torch_training import TorchTraining, wide
 
 METHODS: dict[str, tuple[Method, ...]] = {
     "head": (Head(),),
@@ -82,7 +82,7 @@ def agree(
     def answer(x: Array) -> Array:
         with torch.no_grad():
             weights = reference.weights()
-            result: torch.Tensor = torch.func.functional_call(module, weights, (torch.from_numpy(x).double(),))
+            result: torch.Tensor = torch.func.functional_call(module, weights, (wide(x),))
         return np.asarray(result.numpy())
 
     with api.host(library) as runner:

@@ -73,6 +73,16 @@ def layer_of(module: str, weight: str) -> str:
     return weight.removesuffix("weight").rstrip("._")
 
 
+def named_by(weight: str) -> str:
+    """The layer that a weight's name names, "" where it names none.
+
+    >>> named_by("fc.weight"), named_by("attn.in_proj_weight"), named_by("onnx::MatMul_12")
+    ('fc', 'attn.in_proj', '')
+    """
+    stem = weight.removesuffix("weight")
+    return stem.rstrip("._") if stem != weight and stem.endswith((".", "_")) else ""
+
+
 def linear(network: Network, x: Tensor, weight: Tensor, bias: Tensor | None, *, origin: str) -> Value:
     """x·Wᵀ + b; weight: (outputs, inputs); bias: (outputs,)."""
     inputs: list[Tensor] = [x, network.value(weight, trains=True)]

@@ -16,6 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from micrograft.errors import MicrograftError
 from micrograft.frontends.discover import import_handlers
+from micrograft.frontends.layers import named_by
 from micrograft.frontends.network import Constant, Network, Tensor, unsupported
 from micrograft.frontends.onnx_file import INTEGERS, input_shapes, read_model
 from micrograft.frontends.onnx_operators import HANDLERS, Call
@@ -24,8 +25,8 @@ from micrograft.ir.types import Array
 
 import_handlers("onnx_")
 
-_LAYOUT = ("Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand")
-"""Operators that leave a weight the same parameter: they are drawn, not computed."""
+_LAYOUT = ("Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Gather")
+"""Operators that leave a weight, or rows of a table, the same parameter: they are drawn, not computed."""
 
 _STORED = "DequantizeLinear"
 """The operator that a weight stored as codes goes through: it is the parameter in real numbers."""
@@ -100,7 +101,8 @@ class _Importer:
         if len(constants) == len(present) and not layout and node.op_type != _STORED:
             results = self._evaluate(node, constants, origin)
             found = iter(results)
-            return tuple(Constant(next(found), name) if name else None for name in node.output)
+            trains = any(each.learnable for each in constants)
+            return tuple(_computed(next(found), name, trains) if name else None for name in node.output)
         handler = HANDLERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if handler is None:
             kind = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
@@ -110,7 +112,7 @@ class _Importer:
         attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
         weight = inputs[1] if len(inputs) > 1 else None
         source = self._network.source(weight) if weight is not None else ""
-        layer = source.removesuffix(".weight") if source.endswith(".weight") else origin
+        layer = named_by(source) or origin
         used = frozenset(index for index, name in enumerate(node.output) if name in self._read_names)
         drawn = handler(Call(self._network, layer, inputs, attributes, used, len(node.output)))
         return drawn if isinstance(drawn, tuple) else (drawn,)
@@ -136,6 +138,11 @@ class _Importer:
             return [np.asarray(each) for each in results]
         except Exception as error:  # the evaluator raises whatever the operator's NumPy code does
             raise unsupported(f"{node.op_type} of constants", origin, tuple(HANDLERS)) from error
+
+
+def _computed(data: Array, name: str, trains: bool) -> Constant:
+    """What an exporter left to be computed from weights is a weight."""
+    return Constant(data, name, learnable=trains and data.dtype.kind == "f")
 
 
 def _read_in(graph: Any) -> set[str]:

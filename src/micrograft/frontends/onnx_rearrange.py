@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from micrograft.frontends import rearrange, transformers
+from micrograft.frontends import layers, rearrange, transformers
 from micrograft.frontends.network import Constant, Tensor
 from micrograft.frontends.onnx_operators import Call, handles
 from micrograft.ir.types import Array
@@ -52,7 +52,7 @@ def _gather(call: Call) -> Tensor:
     axis, tokens = call.integer("axis", 0), call.tensor(1)
     source = call.network.source(call.x)
     if source and not isinstance(tokens, Constant) and axis == 0 and len(call.x.shape) == 2:
-        origin = source.removesuffix(".weight") if source.endswith(".weight") else call.origin
+        origin = layers.named_by(source) or call.origin
         return transformers.embedding(call.network, call.x, tokens, origin=origin)
     indices: Array | None = call.constant(1)
     if indices is None:

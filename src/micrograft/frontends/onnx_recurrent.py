@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from micrograft.frontends import layers, recurrent
+from micrograft.frontends import layers, recurrent, unrolled
 from micrograft.frontends.network import Tensor
+from micrograft.frontends.onnx_cells import activations, cells, is_usual
 from micrograft.frontends.onnx_operators import Call, handles
 from micrograft.frontends.rearrange import part
 from micrograft.frontends.recurrent import STATES, Weights
@@ -14,46 +15,25 @@ from micrograft.ops.concat import SliceAttrs
 from micrograft.ops.recurrent import RecurrentAttrs
 
 _REVERSE = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
-_USUAL = {"lstm": ("sigmoid", "tanh", "tanh"), "gru": ("sigmoid", "tanh")}
 
 
 @handles("LSTM")
 def _lstm(call: Call) -> tuple[Tensor | None, ...]:
-    if call.optional(7) is not None:
-        raise call.refused("an LSTM with peepholes is not supported")
-    if call.integer("input_forget", 0):
-        raise call.refused("an LSTM that couples its input and forget gates is not supported")
     return _layer(call, "lstm", lstm.ONNX_ORDER)
 
 
 @handles("GRU")
 def _gru(call: Call) -> tuple[Tensor | None, ...]:
-    if not call.integer("linear_before_reset", 0):
-        raise call.refused(
-            "a GRU whose reset gate acts before the matrix product is not supported",
-            "export it with linear_before_reset=1 (PyTorch's GRU, or Keras' with reset_after=True)",
-        )
     return _layer(call, "gru", gru.ONNX_ORDER)
 
 
 @handles("RNN")
 def _rnn(call: Call) -> tuple[Tensor | None, ...]:
-    kinds = set(_activations(call)) or {"tanh"}
-    if kinds not in ({"tanh"}, {"relu"}):
-        raise call.refused(f"an RNN with the activation {', '.join(sorted(kinds))} is not supported")
-    return _layer(call, "rnn", rnn.RELU if kinds == {"relu"} else rnn.TANH)
+    return _layer(call, "rnn", rnn.RELU if "relu" in activations(call, "rnn", 1) else rnn.TANH)
 
 
-def _activations(call: Call) -> tuple[str, ...]:
-    return tuple(each.decode().lower() for each in call.attributes.get("activations", ()))
-
-
-def _check(call: Call, kind: str, directions: int) -> None:
-    """Refuse what is no usual layer."""
-    if kind in _USUAL and _activations(call) not in ((), _USUAL[kind] * directions):
-        raise call.refused(f"a recurrent layer with the activations {', '.join(_activations(call))} is not supported")
-    if "clip" in call.attributes:
-        raise call.refused("a recurrent layer that clips is not supported")
+def _check_lengths(call: Call) -> None:
+    """Refuse sequences that end early."""
     steps = call.x.shape[1 if call.integer("layout", 0) else 0]
     lengths = call.constant(4)
     if lengths is not None and any(int(each) != steps for each in lengths.reshape(-1)):
@@ -65,7 +45,7 @@ def _layer(call: Call, kind: str, order: tuple[int, ...]) -> tuple[Tensor | None
     network, origin = call.network, call.origin
     reverse = _REVERSE[call.text("direction", "forward")]
     directions = len(reverse)
-    _check(call, kind, directions)
+    _check_lengths(call)
     batch_first = bool(call.integer("layout", 0))
     x = call.x if batch_first else network.transpose(call.x, (1, 0, 2), origin=origin)
     if x.shape[0] != 1:
@@ -75,10 +55,15 @@ def _layer(call: Call, kind: str, order: tuple[int, ...]) -> tuple[Tensor | None
         for index in range(5, 5 + STATES[kind])
     ]
     hidden = call.tensor(2).shape[2]
-    own = [each and network.reshape(each, (1, directions * hidden), origin=origin) for each in states]
-    wants = [1 + state in call.used for state in range(STATES[kind])]
-    attrs = RecurrentAttrs(reverse, order)
-    found = recurrent.layer(network, kind, x, _weights(call, directions), attrs, own, wants=wants, origin=origin)
+    weights = _weights(call, directions)
+    if is_usual(call, kind, directions):
+        own = [each and network.reshape(each, (1, directions * hidden), origin=origin) for each in states]
+        wants = [1 + state in call.used for state in range(STATES[kind])]
+        attrs = RecurrentAttrs(reverse, order)
+        found = recurrent.layer(network, kind, x, weights, attrs, own, wants=wants, origin=origin)
+    else:
+        every = cells(call, kind, directions)
+        found = unrolled.layer(network, every, x, weights, call.optional(7), reverse, states, origin=origin)
     y = network.reshape(found.y, (x.shape[1], directions, 1, hidden), origin=origin)
     if batch_first:
         y = network.reshape(found.y, (1, x.shape[1], directions, hidden), origin=origin)

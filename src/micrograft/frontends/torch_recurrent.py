@@ -32,6 +32,41 @@ def _rnn_relu(call: Call) -> tuple[Tensor | None, ...]:
     return _stack(call, "rnn", rnn.RELU)
 
 
+@handles("lstm_cell")
+def _lstm_cell(call: Call) -> tuple[Tensor | None, ...]:
+    return _cell(call, "lstm", lstm.PYTORCH_ORDER, call.get("hx"))
+
+
+@handles("gru_cell")
+def _gru_cell(call: Call) -> Tensor:
+    return _hidden(_cell(call, "gru", gru.PYTORCH_ORDER, [call.tensor("hx")]))
+
+
+@handles("rnn_tanh_cell")
+def _rnn_tanh_cell(call: Call) -> Tensor:
+    return _hidden(_cell(call, "rnn", rnn.TANH, [call.tensor("hx")]))
+
+
+@handles("rnn_relu_cell")
+def _rnn_relu_cell(call: Call) -> Tensor:
+    return _hidden(_cell(call, "rnn", rnn.RELU, [call.tensor("hx")]))
+
+
+def _hidden(states: tuple[Tensor | None, ...]) -> Tensor:
+    (hidden,) = states
+    assert hidden is not None, "it is wanted"
+    return hidden
+
+
+def _cell(call: Call, kind: str, order: tuple[int, ...], states: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """The states behind one step: a layer over a sequence of length one."""
+    names = ("w_ih", "w_hh", "b_ih", "b_hh")
+    weights = Weights(call.tensor(names[0]), call.tensor(names[1]), *map(call.optional, names[2:]))
+    x = call.network.reshape(call.x, (1, 1, call.x.shape[-1]), origin=call.origin)
+    attrs, wants = RecurrentAttrs((False,), order), [True] * STATES[kind]
+    return recurrent.layer(call.network, kind, x, weights, attrs, states, wants=wants, origin=call.origin).last
+
+
 def _stack(call: Call, kind: str, order: tuple[int, ...]) -> tuple[Tensor | None, ...]:
     """(y, last outputs, last cells): y as the module gives it, the others (L·D, 1, H) or None if nobody reads them."""
     network, origin = call.network, call.origin

@@ -115,3 +115,13 @@ def _cumsum(call: Call) -> Tensor:
 @handles("einsum")
 def _einsum(call: Call) -> Tensor:
     return einsum(call.network, str(call.get("equation")), call.get("tensors"), origin=call.origin)
+
+
+@handles("_weight_norm", "_weight_norm_interface")
+def _weight_norm(call: Call) -> Tensor:
+    """g · v / |v|, the norm over all axes but one."""
+    v, axis = call.tensor("v"), int(call.get("dim", 0))
+    axes = [each for each in range(len(v.shape)) if each != axis % len(v.shape)]
+    size = reductions.norm(call.network, v, 2, axes, keep=True, origin=call.origin)
+    factor = layers.divide(call.network, call.tensor("g"), size, origin=call.origin)
+    return layers.arithmetic(call.network, "mul", v, factor, origin=call.origin)

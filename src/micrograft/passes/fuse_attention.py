@@ -122,6 +122,8 @@ class _Search:
     def _mask(self, value: Value, factor: float) -> tuple[Value, float, Array | None, str]:
         """The scores below a constant mask, their factor, and the mask times the factor above it."""
         node = self._inner(value)
+        if node is not None and node.op == "where":
+            return self._filled(node, value, factor)
         if node is None or node.op != "add":
             return value, factor, None, ""
         for scores, added in (node.inputs, node.inputs[::-1]):
@@ -131,6 +133,21 @@ class _Search:
                 with np.errstate(invalid="ignore"):
                     scaled: Array = param.data * np.float32(factor)
                 return below, factor * inner, scaled, param.source
+        return value, factor, None, ""
+
+    def _filled(self, node: Node, value: Value, factor: float) -> tuple[Value, float, Array | None, str]:
+        """The same of scores that are replaced where a constant says so, by a number that hides them."""
+        condition, *ways = node.inputs
+        chosen = self._graph.param(condition.name)
+        for scores, filling, hidden in ((ways[1], ways[0], True), (ways[0], ways[1], False)):
+            number = self._graph.param(filling.name)
+            if chosen is None or number is None or number.data.size != 1 or number.data.reshape(()) > _HIDDEN:
+                continue
+            mask = np.where((chosen.data != 0) == hidden, np.float32(MASKED), np.float32(0))
+            if scores.shape != value.shape or np.any(np.all(mask < 0, axis=-1)):
+                continue  # a row of which nothing is left is uniform here, and not where a mask is added
+            below, inner = self._scaled(scores, inner=True)
+            return below, factor * inner, mask, chosen.source
         return value, factor, None, ""
 
 

@@ -73,14 +73,9 @@ class LoRA(Method):
         outputs, *window = weight.shape
         variance = 1.0 / (math.prod(window) * max(start.mean_square.get(x.name, 1.0), 1e-12))
         drawn = start.generator(node.origin).standard_normal((self.rank, *window)) * math.sqrt(variance)
-        a = _param(builder, f"{node.origin}.lora_A.weight", drawn, base.permutation)
+        a = _like(base, _param(builder, f"{node.origin}.lora_A.weight", drawn, identity(len(window) + 1)))
         b = _param(builder, f"{node.origin}.lora_B.weight", np.zeros((outputs, self.rank)), identity(2))
-        a = replace(
-            a,
-            trainable=not self.freeze_a,
-            axes=base.axes and (self.rank, *base.axes[1:]),
-            user_shape=base.user_shape and (self.rank, *base.user_shape[1:]),
-        )
+        a = replace(a, trainable=not self.freeze_a)
         return a, replace(b, trainable=True, user_shape=(outputs, self.rank, *(1 for _ in window[1:])))
 
     def _adapt(self, node: Node, a: Param, b: Param, builder: Builder) -> None:
@@ -117,6 +112,18 @@ def _refuse_scaled(graph: Graph, chosen: Sequence[Node]) -> None:
         if any(value.name in scaled for value in node.inputs):
             fix = "give each method its own targets"
             raise MicrograftError("ia3 and lora cannot both adapt one int8 layer", where=node.origin, fix=fix)
+
+
+def _like(weight: Param, a: Param) -> Param:
+    """`a` with its inputs laid out for the user as those of the weight, and its rank first, as PEFT has it."""
+    axes, outputs = weight.axes or weight.value.shape, 1
+    while math.prod(axes[:outputs]) < weight.value.shape[0]:
+        outputs += 1
+    inputs = axes[outputs:]
+    order = [1 + axis - outputs for axis in weight.permutation if axis >= outputs]
+    rank = a.value.shape[0]
+    user = (rank, math.prod(inputs)) if len(a.value.shape) == 2 else weight.user_shape
+    return replace(a, permutation=(0, *order), axes=(rank, *inputs), user_shape=user and (rank, *user[1:]))
 
 
 def _groups(node: Node) -> int:
