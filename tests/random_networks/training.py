@@ -82,7 +82,7 @@ def _own(method: str, layers: Sequence[str], first: Mapping[str, str]) -> set[st
     if method in ("full", "bias"):
         own = {name for name in first if name.partition(".")[0] in layers}
         return {first[name] for name in own if method == "full" or "bias" in name.rpartition(".")[2]}
-    weighted = [layer for layer in layers if f"{layer}.weight" in first]
+    weighted = [layer for layer in layers if f"{layer}.weight" in first and not layer.startswith("prelu")]
     return {first[name] for name in first if weighted and name.rpartition(".")[0] == weighted[-1]}
 
 
