@@ -11,6 +11,8 @@ import pytest
 
 from micrograft import api
 from micrograft.codegen.model import node_calls
+from micrograft.errors import MicrograftError
+from micrograft.hugging_face import save_peft
 from micrograft.ir.graph import TrainStep
 from micrograft.ir.types import Array
 from micrograft.model import PeftModel, get_peft_model
@@ -179,3 +181,5 @@ def test_what_was_learned_in_codes_is_saved_and_loaded_to_the_same_bits(addition
     again = PeftModel.from_pretrained(network, tmp_path)
     np.testing.assert_array_equal(model.predict(data), again.predict(data))
     assert again.recipe == model.recipe
+    with pytest.raises(MicrograftError, match="holds codes, which PEFT has not"):
+        save_peft(model, tmp_path / "peft")

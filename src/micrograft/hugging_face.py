@@ -50,6 +50,7 @@ def save_peft(model: PeftModel, folder: Path | str) -> None:
     A network with a new head (`classes`) needs a PyTorch module with such a head. Raises MicrograftError, and writes
     nothing, where PEFT has no such adapter.
     """
+    _refuse_codes(model)
     tensors = _to_torch(model.library.graph, model.tensors)
     layers = _layers(tensors)
     config = _config(model, tensors, layers)
@@ -58,6 +59,14 @@ def save_peft(model: PeftModel, folder: Path | str) -> None:
     with writing_folder(Path(folder), "peft") as new:
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         (new / TENSORS).write_bytes(save(named, metadata={"format": "pt"}))
+
+
+def _refuse_codes(model: PeftModel) -> None:
+    """PEFT's adapters are of real numbers. Raises MicrograftError where what is trained is codes."""
+    codes = next((name for name, data in model.tensors.items() if data.dtype.kind == "i"), None)
+    if codes is not None:
+        fix = "train float32 additions to the int8 network (--additions float32), or save with `save`"
+        raise MicrograftError(f"{codes} holds codes, which PEFT has not", fix=fix)
 
 
 def load_peft(network: Graph, folder: Path | str) -> PeftModel:
