@@ -5,6 +5,7 @@ five recordings per digit of the new one (takes 0 to 4) and is tested on takes 1
 over speakers and seeds, and the spread of the seeds' means.
 
     python benchmarks/integer_gradients.py                                  the table (an hour)
+    python benchmarks/integer_gradients.py --errors --method full           of the gradients themselves (a minute)
     python benchmarks/integer_gradients.py --method lora:rank=4+head --kinds int16/int8 --speakers 2 --seeds 1
 """
 
@@ -24,6 +25,7 @@ from micrograft.passes.attach_optimizer import SGD
 from micrograft.passes.merge_adapters import with_values
 from micrograft.peft.head import Head
 from micrograft.recipe import Recipe
+from micrograft.reference import Memory, run_step
 from micrograft.samples import Samples
 from micrograft.spec import parse_methods
 
@@ -92,6 +94,39 @@ def accuracy(
     return 100 * record.accuracy_after, library.memory.total
 
 
+def errors(method: str, gradients: str) -> tuple[float, float]:
+    """Of each trained tensor's gradient in integers, over five steps, ‖g − float's‖ / ‖float's‖: median and largest.
+
+    The weights stay what they are, so that both compute the same gradients; scales and shifts move on.
+    """
+    data = split(speakers()[0]).learn
+    network = api.load(SHARED / "models" / "kws_dscnn_int8.tflite", classes=10)
+    libraries = [
+        api.adapt(network, Recipe(parse_methods(method), gradients=each), data.x[:16])
+        for each in ("float32", gradients)
+    ]
+    exact, ours = (library.step for library in libraries)
+    assert exact is not None and ours is not None
+    samples = api.check_samples(libraries[0], data)
+    assert samples.y is not None
+    states = Memory.initial(ours).states
+    found = []
+    for index in range(5):
+        inputs = [libraries[0].input.from_user(samples.x[10 * index]), samples.y[10 * index].reshape(1)]
+        expected = run_step(exact, inputs).values
+        result = run_step(ours, inputs, Memory(Memory.initial(ours).params, states))
+        states = result.memory.states
+        for name, value in exact.gradients.items():
+            block = ours.blocks.get(name)
+            if block is None:
+                gradient = result.values[ours.gradients[name].name]
+            else:
+                exponent = int(result.values[block.scale.name][1])
+                gradient = np.ldexp(result.values[block.codes.name] * block.unit, exponent)
+            found.append(np.linalg.norm(gradient - expected[value.name]) / np.linalg.norm(expected[value.name]))
+    return float(np.median(found)), float(np.max(found))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--method", nargs="*", default=["head", "lora:rank=4+head", "bias+head", "full"])
@@ -100,7 +135,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--errors", action="store_true", help="of the gradients themselves, instead")
     given = parser.parse_args()
+    if given.errors:
+        for method in given.method:
+            for gradients in ("int16", "int8"):
+                print("{:24} {:8} median {:.1e} largest {:.1e}".format(method, gradients, *errors(method, gradients)))
+        return
     for method in given.method:
         for kind in given.kinds:
             means, ram = [], 0

@@ -10,16 +10,20 @@ typedef struct {
     int32_t dy_row, dy_column, weight_row, weight_column;
 } mg_depthwise_reach;
 
-/* Adds the products of one channel: a row of taps in int32. */
+/* Adds the products of one channel. */
 static inline int64_t mg_depthwise_one_channel(const mg_depthwise_reach *r, const mg_element *dy, const int8_t *weight, int64_t sum) {
     for (int32_t row = r->rows; row > 0; --row, dy += r->dy_row, weight += r->weight_row) {
         const mg_element *gradient = dy;
         const int8_t *w = weight;
-        int32_t part = 0;
-        for (int32_t column = r->columns; column > 0; --column, gradient += r->dy_column, w += r->weight_column) {
-            part += *gradient * *w;
+        for (int32_t left = r->columns; left > 0; left -= mg_run) {
+            int32_t part = 0;
+            for (int32_t run = left < mg_run ? left : mg_run; run > 0; --run) {
+                part += *gradient * *w;
+                gradient += r->dy_column;
+                w += r->weight_column;
+            }
+            sum += part;
         }
-        sum += part;
     }
     return sum;
 }
@@ -30,17 +34,21 @@ static inline void mg_depthwise_four_channels(const mg_depthwise_reach *r, const
     for (int32_t row = r->rows; row > 0; --row, dy += r->dy_row, weight += r->weight_row) {
         const mg_element *gradient = dy;
         const int8_t *w = weight;
-        int32_t a = 0, b = 0, c = 0, d = 0;
-        for (int32_t column = r->columns; column > 0; --column, gradient += r->dy_column, w += r->weight_column) {
-            a += gradient[0] * w[0];
-            b += gradient[1] * w[1];
-            c += gradient[2] * w[2];
-            d += gradient[3] * w[3];
+        for (int32_t left = r->columns; left > 0; left -= mg_run) {
+            int32_t a = 0, b = 0, c = 0, d = 0;
+            for (int32_t run = left < mg_run ? left : mg_run; run > 0; --run) {
+                a += gradient[0] * w[0];
+                b += gradient[1] * w[1];
+                c += gradient[2] * w[2];
+                d += gradient[3] * w[3];
+                gradient += r->dy_column;
+                w += r->weight_column;
+            }
+            sum.a += a;
+            sum.b += b;
+            sum.c += c;
+            sum.d += d;
         }
-        sum.a += a;
-        sum.b += b;
-        sum.c += c;
-        sum.d += d;
     }
     mg_block_four_narrowed(n, sum, dx);
 }
