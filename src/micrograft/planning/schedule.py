@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from micrograft.ir.graph import Graph, Node, Phase
 from micrograft.ir.types import Value
 from micrograft.ops import operator_of
-from micrograft.planning.lifetimes import lifetimes
+from micrograft.planning.lifetimes import lifetimes, live_bytes
 
 
 def schedule(graph: Graph, results: Iterable[Value]) -> tuple[Node, ...]:
@@ -26,7 +26,15 @@ def schedule(graph: Graph, results: Iterable[Value]) -> tuple[Node, ...]:
         _list_schedule(graph.nodes, needs, results),
     ]
     candidates = [tuple(graph.nodes[i] for i in order) for order in orders]
-    return min(candidates, key=lambda nodes: lifetimes(nodes, results, graph.sample).lower_bound)
+    return min(candidates, key=lambda nodes: _peaks(nodes, results, graph.sample))
+
+
+def _peaks(nodes: Sequence[Node], results: Sequence[Value], sample: Value | None) -> tuple[int, int]:
+    """Bytes alive at the peak, and at that of the backward pass: it counts where the forward pass makes the first one,
+    since what streams or computes again may lower that yet."""
+    alive = live_bytes(lifetimes(nodes, results, sample).buffers)
+    backward = [size for size, node in zip(alive, nodes, strict=False) if node.phase is not Phase.FORWARD]
+    return max(alive, default=0), max(backward, default=0)
 
 
 def dependencies(nodes: Sequence[Node]) -> list[set[int]]:
