@@ -23,7 +23,7 @@ from micrograft.spec import clip_text, methods_text, optimizer_text
 SHARES = (0.95, 0.9, 0.75, 0.5)
 """Of the arena: how little of it is tried, with values computed again."""
 
-EFFORT = Effort(seconds=3.0)
+EFFORT = Effort(work=0.3)
 """Of the solver, for each of `SHARES`."""
 
 

@@ -32,7 +32,7 @@ from micrograft.search.holdout import Episode
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import Runner, count_instructions
 
-EFFORT = Effort(seconds=5.0)
+EFFORT = Effort(work=0.5)
 """Of the solver that makes a step fit a board."""
 
 

@@ -26,8 +26,9 @@ from micrograft.planning import rematerialize as rematerialize_module
 from micrograft.planning.effort import NONE, Effort
 from micrograft.planning.lifetimes import lifetimes
 from micrograft.planning.planner import make_plan
+from micrograft.planning.recompute_chain import chain_answer
 from micrograft.planning.recompute_exact import search_exactly
-from micrograft.planning.recompute_greedy import search_greedily
+from micrograft.planning.recompute_greedy import _Search, search_greedily, smallest_peak
 from micrograft.planning.recompute_problem import Choice, Problem, peak, pose
 from micrograft.planning.rematerialize import Rematerialized, Unreachable, rematerialize
 from micrograft.planning.schedule import schedule
@@ -180,10 +181,10 @@ def test_without_the_solver_the_greedy_answer_serves(monkeypatch: pytest.MonkeyP
 
 
 def test_the_plan_is_deterministic() -> None:
-    """With one thread and time enough, the same step and budget give the same plan."""
+    """The same step and budget give the same plan: by default the solver has one thread and ends by its own count."""
     step = training_step(deep_cnn(8), Full())
     budget = int(0.8 * make_plan(step.graph, [step.loss]).arena)
-    plans = [make_plan(step.graph, [step.loss], budget, Effort(workers=1)) for _ in range(2)]
+    plans = [make_plan(step.graph, [step.loss], budget) for _ in range(2)]
     assert plans[0] == plans[1]
     assert plans[0].recomputation is not None
     assert plans[0].recomputation.gap == 0
@@ -246,3 +247,26 @@ def test_the_planned_arena_is_what_is_reached(kind: type[torch.nn.Module]) -> No
         record = api.train(runner, samples(kind, 1))
     assert record.ram_measured is not None
     assert record.ram_measured.arena == tight.memory.arena < whole.memory.arena
+
+
+@pytest.mark.parametrize("share", [0.8, 0.6, 0.45])
+def test_cuts_of_the_chain_are_a_first_answer(share: float) -> None:
+    """The dynamic programme cuts a deep chain so that the budget holds, before any search and without the solver."""
+    problem = problem_of(deep_cnn(20), Full())
+    capacity = int(share * peak(problem, Choice()))
+    found = [chain_answer(problem, int(part * capacity)) for part in (1.0, 0.9, 0.8)]
+    choices = [_Search(problem).follow(stays) for stays in found if stays is not None]
+    assert min(peak(problem, choice) for choice in choices) <= capacity
+    assert min(choice.work(problem) for choice in choices if peak(problem, choice) <= capacity) < 0.4 * problem.work
+
+
+def test_the_search_finds_what_fits_where_nothing_that_it_starts_from_does() -> None:
+    """Excess counts first, so that a tight budget is met by way of answers that exceed it; the best is close by."""
+    problem = problem_of(deep_cnn(12), LoRA(rank=2), Clip(1.0, "tensor"))
+    least = smallest_peak(problem)
+    assert least < 0.6 * peak(problem, Choice())
+    found = search_greedily(problem, least)
+    assert found is not None
+    best, proof = search_exactly(problem, least, found, Effort())
+    assert best is not None and proof.bound <= best.work(problem)
+    assert found.work(problem) <= best.work(problem) + 0.05 * problem.work

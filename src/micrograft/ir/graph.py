@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -121,7 +122,11 @@ class Graph:
 
     def param(self, name: str) -> Param | None:
         """The parameter whose value has this name, if there is one."""
-        return next((param for param in self.params if param.name == name), None)
+        return self._params_by_name.get(name)
+
+    @cached_property
+    def _params_by_name(self) -> Mapping[str, Param]:
+        return {param.name: param for param in self.params}
 
     @property
     def sample(self) -> Value | None:
@@ -140,13 +145,13 @@ class Graph:
         for node in self.nodes:
             yield from node.outputs
 
-    @property
-    def producers(self) -> dict[str, Node]:
+    @cached_property
+    def producers(self) -> Mapping[str, Node]:
         """Name of a value to the node that defines it."""
         return {value.name: node for node in self.nodes for value in node.outputs}
 
-    @property
-    def readers(self) -> dict[str, tuple[Node, ...]]:
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[Node, ...]]:
         """Name of a value to the nodes that read it, each named once."""
         found: dict[str, dict[int, Node]] = {}
         for position, node in enumerate(self.nodes):

@@ -19,20 +19,32 @@ from micrograft.ops.transpose import TransposeAttrs
 
 def absorb_layouts(graph: Graph) -> Graph:
     """`graph` without the reshapes and transposes of a parameter that all its readers agree on."""
-    nodes = list(graph.nodes)
+    nodes: list[Node | None] = list(graph.nodes)
+    readers: dict[str, list[int]] = {}
+    for position, node in enumerate(graph.nodes):
+        for name in dict.fromkeys(value.name for value in node.inputs):
+            readers.setdefault(name, []).append(position)
     fixed = {port.value.name for port in graph.outputs}
     params = []
     for param in graph.params:
         while param.name not in fixed:
-            layouts = [node for node in nodes if param.name in (value.name for value in node.inputs)]
+            positions = readers.get(param.name, [])
+            layouts = [node for node in (nodes[position] for position in positions) if node is not None]
             gone = {node.outputs[0].name for node in layouts}
             laid_out = None if gone & fixed else _laid_out(param, layouts)
             if laid_out is None:
                 break
             param = laid_out
-            nodes = [_reading(node, gone, param.value) for node in nodes if node.outputs[0].name not in gone]
+            for position in positions:
+                nodes[position] = None
+            behind = sorted({position for name in gone for position in readers.get(name, [])})
+            for position in behind:
+                reader = nodes[position]
+                nodes[position] = None if reader is None else _reading(reader, gone, param.value)
+            readers[param.name] = behind
         params.append(param)
-    return check(replace(graph, params=tuple(params), nodes=tuple(nodes)), "absorb_layouts")
+    left = tuple(node for node in nodes if node is not None)
+    return check(replace(graph, params=tuple(params), nodes=left), "absorb_layouts")
 
 
 def _reading(node: Node, gone: set[str], value: Value) -> Node:

@@ -13,6 +13,9 @@ from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, Value
 from micrograft.ops import operator_of
 
+_SUMS = 12
+"""Sums inside a branch, at most: without a limit every residual network would be searched up to its input."""
+
 
 @dataclass(frozen=True)
 class Coupling:
@@ -85,6 +88,7 @@ class _Search:
 
     def closed(self, candidate: Coupling, known: Set[str]) -> Coupling | None:
         """The coupling with its branch, if that reads what is known, parameters, and nothing else."""
+        floor = min((self._producer[name] for name in known if name in self._producer), default=0)
         branch: set[int] = set()
         reads_known = False
         waiting = [candidate.f.name]
@@ -95,9 +99,9 @@ class _Search:
             reads_known |= name in known
             if name in known or name in self._constant:
                 continue
-            position = self._producer.get(name)
-            if position is None or operator_of(self._nodes[position]).mutates:
-                return None  # an input of the network: then nothing tells where the branch begins
+            position = self._producer.get(name, -1)
+            if position < floor or operator_of(self._nodes[position]).mutates:
+                return None  # it comes from before all that is known, or is an input
             if position not in branch:
                 branch.add(position)
                 waiting += self._reads(position)
@@ -127,11 +131,13 @@ class _Search:
     def _frontiers(self, last: Coupling, known: Set[str]) -> Iterator[list[str]]:
         """Sums and differences, latest first, through which all that f depends on goes; nearest ones first."""
         frontier = {last.f.name}
-        while frontier and last.x.name not in frontier and frontier <= self._producer.keys() - known:
+        passed = 0
+        while frontier and passed < _SUMS and last.x.name not in frontier and frontier <= self._producer.keys() - known:
             names = sorted(frontier, key=lambda name: (-self._producer[name], name))
             if frontier <= self._giving.keys():
                 yield names
             frontier.remove(names[0])
+            passed += names[0] in self._giving
             frontier.update(name for name in self._reads(self._producer[names[0]]) if name not in self._constant)
 
     def _reads(self, position: int) -> list[str]:

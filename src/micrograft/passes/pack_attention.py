@@ -6,6 +6,7 @@ That tensor is a packed projection's output. Its gradient is then written in one
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +27,7 @@ def pack_attention(graph: Graph) -> Graph:
     return check(prune(replace(graph, nodes=nodes)), "pack_attention")
 
 
-def _packed(node: Node, producers: dict[str, Node]) -> Node:
+def _packed(node: Node, producers: Mapping[str, Node]) -> Node:
     q, k, v, *mask = node.inputs
     assert isinstance(node.attrs, AttentionAttrs)
     roots = [_root(each, producers) for each in (q, k, v)]
@@ -42,7 +43,7 @@ def _packed(node: Node, producers: dict[str, Node]) -> Node:
     return replace(node, op="packed_attention", inputs=(roots[0], *mask), attrs=attrs)
 
 
-def _steps(value: Value, producers: dict[str, Node]) -> list[Node]:
+def _steps(value: Value, producers: Mapping[str, Node]) -> list[Node]:
     """The slices and reshapes that cut `value` out of another tensor, the first one first."""
     steps: list[Node] = []
     while (node := producers.get(value.name)) is not None and isinstance(node.attrs, (SliceAttrs, ReshapeAttrs)):
@@ -51,12 +52,12 @@ def _steps(value: Value, producers: dict[str, Node]) -> list[Node]:
     return steps
 
 
-def _root(value: Value, producers: dict[str, Node]) -> Value:
+def _root(value: Value, producers: Mapping[str, Node]) -> Value:
     steps = _steps(value, producers)
     return steps[0].inputs[0] if steps else value
 
 
-def _columns(value: Value, root: Value, producers: dict[str, Node]) -> Columns | None:
+def _columns(value: Value, root: Value, producers: Mapping[str, Node]) -> Columns | None:
     """Where the rows of `value`, (1, rows, width), lie in `root`; None where they are not evenly spaced."""
     indices: Array = np.arange(math.prod(root.shape)).reshape(root.shape)
     for node in _steps(value, producers):

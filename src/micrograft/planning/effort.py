@@ -10,15 +10,19 @@ from dataclasses import dataclass
 class Effort:
     """How long a solver may look for a better answer or a proof.
 
-    seconds: of wall time, at most. work: at most, in the solver's own deterministic unit. workers: threads, each of
-    which searches in another way; eight prove most. With one, ended by `work`, the answer is the same every time;
-    with several, two runs may give different answers of equal worth, or other ones where time ran out.
+    work: at most, in the solver's own deterministic unit (one to ten seconds of one core). workers: threads, each of
+    which searches in another way; eight prove most. With one, ended by `work`, the answer is the same every time, on
+    every machine: that is the default, since the same input shall give the same C. seconds: of wall time, at most.
+    With several workers, or where the time ends first, two runs may differ.
     """
 
-    seconds: float = 50.0
-    work: float = float("inf")
-    workers: int = 8
+    seconds: float = float("inf")
+    work: float = 2.0
+    workers: int = 1
 
+
+THOROUGH = Effort(seconds=50.0, work=float("inf"), workers=8)
+"""The best that there is time for, which may be another answer each time."""
 
 NONE = Effort(0.0, 0.0)
 """The heuristics alone."""

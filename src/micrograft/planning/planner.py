@@ -20,7 +20,7 @@ from micrograft.planning.stream import stream_rows
 _ATTEMPTS = 4
 """How often a tighter budget is tried where the placement does not reach its lower bound."""
 
-_PLACING = Effort(seconds=10.0, work=2.0, workers=1)
+_PLACING = Effort(work=2.0)
 """Of the solver that places buffers."""
 
 _PLACED_EXACTLY = 600

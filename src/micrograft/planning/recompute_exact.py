@@ -206,7 +206,10 @@ class _Model:
         }
         again = frozenset(key for key, literal in self._again.items() if solver.boolean_value(literal))
         again_in = frozenset(key for key, literal in self._again_in.items() if solver.boolean_value(literal))
-        return Choice(slots, again, again_in), Proof(bound)
+        found = Choice(slots, again, again_in)
+        if first is not None and first.work(self._problem) <= found.work(self._problem):
+            found = first
+        return found, Proof(bound)
 
     def _hint(self, choice: Choice) -> None:
         """Start from `choice`."""
