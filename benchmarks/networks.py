@@ -85,3 +85,37 @@ class ResNet8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.pool(self.blocks(torch.relu(self.bn(self.stem(x))))).flatten(1))
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention and two linear layers, each behind a normalisation and added to its input."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, width = x.shape[1:]
+        packed = self.qkv(self.norm1(x)).reshape(1, rows, 3, self.heads, width // self.heads)
+        y = nn.functional.scaled_dot_product_attention(*packed.permute(2, 0, 3, 1, 4).unbind(0))
+        x = x + self.proj(y.transpose(1, 2).reshape(1, rows, width))
+        return x + self.fc2(nn.functional.gelu(self.fc1(self.norm2(x))))
+
+
+class SmallTransformer(nn.Module):
+    """A vision transformer of three blocks on 16 patches of 32×32 pixels, 10 classes."""
+
+    def __init__(self, width: int = 96, heads: int = 3, blocks: int = 3) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, width, 8, 8)
+        self.position = nn.Parameter(torch.randn(1, 16, width) * 0.1)
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads, 4 * width) for _ in range(blocks)))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2) + self.position
+        return self.head(self.norm(self.blocks(x)).mean(1))

@@ -45,7 +45,8 @@ def _step(accumulate: int = 1, *, trained: bool = True) -> TrainStep:
         builder.add("clear", (gradient,), phase=Phase.UPDATE)
     params = (type(weight)(weight.value, WEIGHT, "weight", (0, 1), trainable=trained),)
     graph = Graph("step", (_port(X), _port(TARGET)), (_port(y),), params, tuple(builder.nodes))
-    return TrainStep(graph, loss, {"weight": gradient}, tuple(states), accumulate)
+    gradients = {"weight": gradient}
+    return TrainStep(graph, loss, gradients, states=tuple(states), accumulate=accumulate)
 
 
 def _samples(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -141,4 +142,4 @@ def test_reading_a_weight_after_its_update_is_refused() -> None:
     late = Node("linear", (X, step.graph.params[0].value), (y,))
     graph = Graph("late", step.graph.inputs, (), step.graph.params, (*step.graph.nodes, late))
     with pytest.raises(BrokenGraphError, match=r"reads %weight.* after it was updated"):
-        run_step(TrainStep(graph, step.loss, {}, step.states), _samples(1)[0])
+        run_step(TrainStep(graph, step.loss, states=step.states), _samples(1)[0])
