@@ -15,7 +15,7 @@ import numpy as np
 from micrograft import api
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.planning.memory import Ram
-from micrograft.recipe import Recipe
+from micrograft.recipe import Gradients, Recipe
 from micrograft.samples import Samples
 from micrograft.spec import parse_methods
 from micrograft.toolchain.emulator import Emulator
@@ -35,15 +35,15 @@ def ram_text(ram: Ram) -> str:
     return f"{ram.total:,} ({parts})"
 
 
-def measure(method: str) -> None:
+def measure(method: str, gradients: Gradients = "float32") -> None:
     """Print what one method needs."""
     network, x = api.load(model(MCUNET), classes=10), inputs(MCUNET, 2)
-    recipe = Recipe(parse_methods(method), SGD(lr=0.01), name="mcunet")
+    recipe = Recipe(parse_methods(method), SGD(lr=0.01), name="mcunet", gradients=gradients)
     library, board = api.adapt(network, recipe, x), api.board(BOARD)
     data = api.check_samples(library, Samples(x, np.array([3, 7])))
     assert data.y is not None
     bill = api.plan(library, recipe, board)
-    print(f"{method.replace(str(SCHEME), SCHEME.name)}: {bill.trainable_parameters:,} trained numbers")
+    print(f"{method.replace(str(SCHEME), SCHEME.name)}: {bill.trainable_parameters:,} trained, {gradients} gradients")
     print(f"  RAM planned   {ram_text(bill.ram)}; arena's lower bound {bill.arena_lower_bound:,}")
     if bill.ram.total > board.ram.size:
         print(f"  does not fit {board.ram.size:,}")
@@ -59,6 +59,7 @@ def measure(method: str) -> None:
 
 def main() -> None:
     measure(f"sparse:{SCHEME}")
+    measure(f"sparse:{SCHEME}", "int16")
     print(
         f"TinyEngine: RAM {TINYENGINE_RAM:,}; instructions {TINYENGINE_STEP:,} per step, {TINYENGINE_INFERENCE:,} per"
     )

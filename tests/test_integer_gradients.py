@@ -28,7 +28,7 @@ from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import measure_ram
 from micrograft.toolchain.stack import reached
 from tests.int8_networks import drawn
-from tests.test_int8_training import samples
+from tests.test_int8_training import SPARSE, samples
 
 LORA, FULL = (LoRA(rank=3), Head()), (Full(),)
 FROZEN_A: tuple[Method, ...] = (LoRA(rank=2, alpha=4, freeze_a=True, targets="pointwise"), Head())
@@ -130,7 +130,10 @@ def test_the_c_computes_what_the_reference_does(
             np.testing.assert_array_equal(raw.reshape(slot.value.shape), expected)
 
 
-@pytest.mark.parametrize(("methods", "gradients", "additions"), [*INTEGERS, (LORA, "float32", "int16")])
+@pytest.mark.parametrize(
+    ("methods", "gradients", "additions"),
+    [*INTEGERS, (LORA, "float32", "int16"), ((SPARSE,), "int16", "float32"), ((SPARSE,), "int8", "float32")],
+)
 def test_the_loss_falls(methods: tuple[Method, ...], gradients: Gradients, additions: Additions) -> None:
     """Thirty steps on one sample lower its loss."""
     library = adapted(gradients, methods, additions)
