@@ -30,7 +30,7 @@ from micrograft.report.progress import showing_progress
 from micrograft.report.text import to_text
 from micrograft.samples import Samples
 from micrograft.search.evolve import Evolution
-from micrograft.search.holdout import Episode, spread
+from micrograft.search.holdout import Episode
 from micrograft.search.store import Store
 from micrograft.spec import parse_methods, parse_optimizer
 from micrograft.trial import Task, run_trial
@@ -53,8 +53,9 @@ def main() -> None:
     quest = Quest(
         network,
         api.board("stm32f746"),
-        Recipe((Head(),), SGD(lr=0.1)),
-        tuple(episode(recordings, speaker, given.judged) for speaker in SEARCHED),
+        Recipe((Head(),), SGD(lr=0.05)),
+        tuple(episode(recordings, speaker) for speaker in SEARCHED),
+        judged=given.judged,
         steps=EPOCHS * SHOTS * 10,
         ram=given.ram,
         ratios=(0.25, 1.0),
@@ -86,15 +87,14 @@ def pretrained(recordings: np.lib.npyio.NpzFile) -> Graph:
     return model.merge_and_unload()
 
 
-def episode(recordings: np.lib.npyio.NpzFile, speaker: str, judged: int | None = None) -> Episode:
-    """One speaker's first takes of each digit to learn from; takes 10 to 49, or some of them, to judge by."""
+def episode(recordings: np.lib.npyio.NpzFile, speaker: str) -> Episode:
+    """One speaker's first takes of each digit to learn from; takes 10 to 49 to judge by."""
     mine, take = recordings["speaker"] == speaker, recordings["take"]
 
     def samples(chosen: np.ndarray) -> Samples:
         return Samples(recordings["x"][chosen], recordings["y"][chosen])
 
-    every = samples(mine & (take >= 10))
-    return Episode(samples(mine & (take < SHOTS)), spread(every, judged) if judged is not None else every)
+    return Episode(samples(mine & (take < SHOTS)), samples(mine & (take >= 10)))
 
 
 def compare(quest: Quest, findings: Findings, recordings: np.lib.npyio.NpzFile) -> None:
@@ -115,7 +115,7 @@ def compare(quest: Quest, findings: Findings, recordings: np.lib.npyio.NpzFile) 
     print(f"On {' and '.join(TESTED)}, {sum(len(each.judge) for each in episodes)} recordings, never heard before:")
     print(form.format("uniform method", "RAM", "accuracy", "RAM", "accuracy", "found by the search within that RAM"))
     for point in sorted((each for each in findings.points if each.origin == "uniform"), key=lambda each: each.ram):
-        others = [each for each in findings.points if each.ram <= point.ram]
+        others = [each for each in findings.points if each.ram <= point.ram and each.confirmed is not None]
         best = max(others, key=lambda each: (each.final, -each.ram))
         figures = (f"{point.ram:,}", f"{tested(point):.1%}", f"{best.ram:,}", f"{tested(best):.1%}")
         print(form.format(point.method, *figures, best.text or best.method), flush=True)

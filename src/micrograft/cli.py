@@ -443,7 +443,7 @@ def search(model: Path, data: Path, out: Path, as_json: bool, **words: Any) -> N
     file = read_data(data)
     network = Origin(words["classes"], words["seed"], parse_shapes(words["shapes"])).load(model)
     samples = Samples(check_inputs(file.train.x, network.inputs[0]), file.train.y)
-    episodes = episodes_of(samples, file.tasks, words["shots"], words["judged"])
+    episodes = episodes_of(samples, file.tasks, words["shots"])
     quest = Quest(
         network,
         place,
@@ -453,6 +453,7 @@ def search(model: Path, data: Path, out: Path, as_json: bool, **words: Any) -> N
         ram=words["ram"] or place.ram.size,
         with_head=words["classes"] is not None,
         searched=words["episodes"],
+        judged=words["judged"],
         written=words["max_written"],
         work=words["max_work"],
         evolution=Evolution(words["generations"], words["children"], seed=words["seed"]),

@@ -3,7 +3,7 @@
 1. each piece is trained alone: what it gains (contribution analysis, arXiv:2206.15472), and what it costs;
 2. a solver selects pieces for each of several budgets; its answers are planned, repaired and measured;
 3. evolution goes on from these and from the uniform methods, by measurements alone;
-4. the best few are measured once more, on all episodes and in another order, and the front is linked for the board.
+4. the best for each amount of RAM are measured once more, on all episodes and in another order, and linked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from micrograft.report.findings import Contribution, Findings, Point
 from micrograft.search.candidates import uniform
 from micrograft.search.costs import FREE, Cost, ram_of, union
 from micrograft.search.evolve import Evolution, Objectives, dominates, evolve
-from micrograft.search.holdout import Episode
+from micrograft.search.holdout import Episode, spread
 from micrograft.search.pieces import RANKS, RATIOS, Piece, compose, head_pieces, pieces
 from micrograft.search.select import Budget, Item, Selection, select
 from micrograft.search.store import Store, key_of
@@ -51,7 +51,8 @@ CONFIRMED = 6
 class Quest:
     """What is searched.
 
-    recipe: everything but the methods. episodes: of which `searched` are learned in each trial, and all at the end.
+    recipe: everything but the methods. episodes: of which `searched` are learned in each trial, judged by `judged`
+    samples each, spread evenly; at the end all of them by all of their samples.
     with_head: whether the head is trained in any case, as a new one must be. ram: bytes, of everything, stack included.
     written: bytes of trained parameters and optimizer state, at most. work: estimated instructions of a step, at most.
     rates: factors on the learning rate, each tried. ratios, ranks: of pieces.
@@ -65,6 +66,7 @@ class Quest:
     ram: int
     with_head: bool = False
     searched: int = 3
+    judged: int = 200
     written: int | None = None
     work: int | None = None
     rates: tuple[float, ...] = (1.0, 0.25)
@@ -117,7 +119,8 @@ class _Search:
         self._forward = as_it_came(network)
         calibration = quest.episodes[0].learn.x[: api.CALIBRATION_SAMPLES]
         block = quest.ram - self._stack
-        task = Task(network, None, calibration, quest.episodes[: quest.searched], quest.steps, quest.rates, block=block)
+        searched = [Episode(each.learn, spread(each.judge, quest.judged)) for each in quest.episodes[: quest.searched]]
+        task = Task(network, None, calibration, tuple(searched), quest.steps, quest.rates, block=block)
         self._laboratory = Laboratory(task, quest.recipe, store, run, progress)
         again = replace(task, episodes=quest.episodes, seed=1)
         self._confirming = Laboratory(again, quest.recipe, store, run, progress)
@@ -138,7 +141,7 @@ class _Search:
             raise MicrograftError(f"nothing can be trained in {self._quest.ram:,} bytes of RAM", fix=fix)
         confirmed = self._confirm()
         points, schemes = _with_schemes(self._points(confirmed))
-        best = max(points, key=lambda point: (point.confirmed is not None, _score(point), -point.ram))
+        best = max(points, key=lambda point: (point.confirmed is not None, point.final, -point.ram))
         labs = (self._laboratory, self._confirming)
         findings = Findings(
             points=points,
@@ -253,8 +256,19 @@ class _Search:
         return {methods: frozenset(chosen) for methods, chosen in kinds.items()}
 
     def _confirm(self) -> dict[Methods, Result]:
-        """The best few, measured once more, on all episodes and in another order; at their best learning rates."""
-        best = sorted(self._tried.values(), key=lambda tried: (-tried.merit, tried.result.block))[:CONFIRMED]
+        """What may be taken, measured once more: on all episodes, judged by all of their samples, in another order.
+
+        The best few, the best for each amount of RAM, and the uniform methods, to compare with.
+        """
+        ranked = sorted(self._tried.values(), key=lambda tried: (-tried.merit, tried.result.block))
+        stairs = {
+            tried.methods: tried
+            for tried in ranked
+            if not any(other.result.block <= tried.result.block and other.merit > tried.merit for other in ranked)
+        }
+        chosen = stairs | {tried.methods: tried for tried in ranked[:CONFIRMED]}
+        chosen |= {tried.methods: tried for tried in ranked if tried.origin == "uniform"}
+        best = list(chosen.values())
         results = self._confirming.measure([tried.methods for tried in best], "confirming")
         return {tried.methods: result for tried, result in zip(best, results, strict=True) if result is not None}
 
@@ -305,7 +319,7 @@ class _Search:
 
     def _point(self, tried: _Tried, again: Result | None, on_front: bool) -> Point:
         result = tried.result
-        recipe = result.recipe(replace(self._quest.recipe, methods=tried.methods))
+        recipe = (again or result).recipe(replace(self._quest.recipe, methods=tried.methods))
         return Point(
             origin=tried.origin,
             method=methods_text(tried.methods),
@@ -337,10 +351,13 @@ class _Search:
         quest = self._quest
         count = min(quest.searched, len(quest.episodes))
         learned = int(np.mean([len(episode.learn) for episode in quest.episodes]))
-        judged = sum(len(episode.judge) for episode in quest.episodes[:count])
+        judged = sum(len(episode.judge) for episode in self._laboratory.task.episodes)
+        every = sum(len(episode.judge) for episode in quest.episodes)
         rule = f"each trial: {count} episodes of {learned} samples, {quest.steps} steps, judged on {judged} others, "
         rule += f"the best of {len(quest.rates)} learning rates; "
-        rule += f"confirmed on {len(quest.episodes)} episodes in another order"
+        rule += (
+            f"measured again on {len(quest.episodes)} episodes and {every} samples in another order; the mean counts"
+        )
         return rule + ("; the head is always trained" if quest.with_head else "")
 
 
@@ -348,10 +365,6 @@ def _objectives(result: Result) -> Objectives:
     """Smaller is better: bytes, estimated instructions, minus the merit."""
     assert result.score is not None
     return float(result.block), float(result.work), -result.score.merit
-
-
-def _score(point: Point) -> float:
-    return point.confirmed if point.confirmed is not None else point.score
 
 
 def _with_schemes(points: Sequence[Point]) -> tuple[list[Point], dict[str, str]]:

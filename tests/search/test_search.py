@@ -62,14 +62,15 @@ def found(place: Path) -> dict[str, Any]:
 
 
 def test_the_front_is_what_nothing_betters_and_the_best_fits(found: dict[str, Any]) -> None:
-    """And the best is at least as good as every uniform method, as confirmed."""
+    """And the best is at least as good as every uniform method, by the mean of both measurements."""
     points = found["points"]
     assert found["front"] and all(point["on_front"] for point in found["front"])
     assert {point["origin"] for point in points} >= {"uniform", "piece"}
     best = found["best"]
     assert best["ram"] <= found["ram"] == find_board(BOARD).ram.size and best["confirmed"] is not None
-    assert best["confirmed"] == max(point["confirmed"] for point in points if point["confirmed"] is not None)
-    assert best["confirmed"] > found["before"]
+    finals = [(each["score"] + each["confirmed"]) / 2 for each in points if each["confirmed"] is not None]
+    assert (best["score"] + best["confirmed"]) / 2 == max(finals) > found["before"]
+    assert all(point["confirmed"] is not None for point in points if point["origin"] == "uniform")
 
 
 def test_ram_and_instructions_of_the_front_are_those_of_its_plan(place: Path, found: dict[str, Any]) -> None:
@@ -114,7 +115,7 @@ def test_what_was_measured_is_not_measured_again(place: Path, found: dict[str, A
 def quest(place: Path, **changes: Any) -> Quest:
     """A smaller search for what `run` searches, so that its store answers most of it."""
     drawn = np.load(place / "data.npz")
-    episodes = episodes_of(Samples(drawn["x"], drawn["y"]), drawn["task"], None, 200)
+    episodes = episodes_of(Samples(drawn["x"], drawn["y"]), drawn["task"], None)
     recipe = Recipe((Head(),), SGD(lr=0.3))
     given = {"steps": 72, "ram": 65536, "ratios": (1.0,), "evolution": Evolution(0), **changes}
     return Quest(api.load(place / "net.onnx"), find_board(BOARD), recipe, episodes, **given)

@@ -52,8 +52,8 @@ class Point:
 
     @property
     def final(self) -> float:
-        """The score as it was confirmed, where it was."""
-        return self.score if self.confirmed is None else self.confirmed
+        """The mean of the score and what confirmed it, where something did."""
+        return self.score if self.confirmed is None else (self.score + self.confirmed) / 2
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,11 @@ def first_shots(samples: Samples, shots: int) -> Episode:
     return _episode(samples, judged)
 
 
-def episodes_of(samples: Samples, tasks: Array | None, shots: int | None, judged: int) -> tuple[Episode, ...]:
+def episodes_of(samples: Samples, tasks: Array | None, shots: int | None) -> tuple[Episode, ...]:
     """One episode for each task, in the order in which they come.
 
     tasks: of each sample, its task; without them each quarter of each class is held out in turn. shots: how many of
-    each class are learned from; None for three quarters. judged: by how many samples an episode is judged at most,
-    spread evenly. Raises MicrograftError where an episode has too few samples.
+    each class are learned from; None for three quarters. Raises MicrograftError where an episode has too few samples.
     """
     if tasks is None:
         found = [hold_out(samples, fold) for fold in range(FOLDS)] if shots is None else [first_shots(samples, shots)]
@@ -61,7 +60,7 @@ def episodes_of(samples: Samples, tasks: Array | None, shots: int | None, judged
         places = [np.flatnonzero(tasks == task) for task in dict.fromkeys(tasks.tolist())]
         parts = [Samples(samples.x[place], samples.y[place]) for place in places]
         found = [hold_out(part) if shots is None else first_shots(part, shots) for part in parts]
-    return tuple(Episode(episode.learn, spread(episode.judge, judged)) for episode in found)
+    return tuple(found)
 
 
 def spread(samples: Samples, most: int) -> Samples:
