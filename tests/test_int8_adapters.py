@@ -22,12 +22,14 @@ from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
 from tests.int8_networks import drawn
+from tests.test_int8_training import SPARSE
 
 METHODS: list[tuple[Method, ...]] = [
     (Full(),),
     (Bias(), Head()),
     (IA3(),),
     (LoRA(rank=2, freeze_a=True), Bias()),
+    (SPARSE,),
 ]
 Y = np.array([0, 3, 1, 4], np.int32)
 
