@@ -48,7 +48,10 @@ def rows() -> list[Row]:
                 Row(start, "LoRA and head", precision_, "lora:rank=4+head", "sgd:lr=0.1"),
                 Row(start, "full", precision_, "full", "sgd:lr=0.03"),
             ]
-        found.append(Row(start, "full, without QAS", "int8", "full", "sgd:lr=0.1,qas=false"))
+        found += [
+            Row(start, "full, with a residue", "int8", "full", "sgd:lr=0.03,residue=true"),
+            Row(start, "full, without QAS", "int8", "full", "sgd:lr=0.1,qas=false"),
+        ]
     return found
 
 
