@@ -106,7 +106,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Ef
     input, from which new parameters are drawn. effort: of the solver, where the recipe limits the arena. Raises
     MicrograftError.
     """
-    graph = float_head(graph)
+    graph = float_head(_with_one_input(graph))
     graph = truncate(graph, recipe.truncate) if recipe.truncate else graph
     mean_square = _mean_squares(graph, samples) if samples is not None else {}
     adapted = apply_methods(graph, recipe.methods, Start(recipe.seed, mean_square))
@@ -126,7 +126,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Ef
 def freeze(graph: Graph, name: str = "model") -> Library:
     """The network as it is, for prediction only."""
     frozen = tuple(replace(param, trainable=False) for param in graph.params)
-    graph = prune(fold_batch_norm(replace(graph, name=check_name(name), params=frozen)))
+    graph = prune(fold_batch_norm(replace(_with_one_input(graph), name=check_name(name), params=frozen)))
     plan = make_plan(graph, [port.value for port in graph.outputs])
     return Library(graph, plan, lay_out((), (), [plan.arena]), _digest(graph))
 
@@ -350,6 +350,15 @@ def _fused(step: TrainStep, enough: int) -> TrainStep:
             break
         step = fused
     return step
+
+
+def _with_one_input(graph: Graph) -> Graph:
+    """The graph. Raises MicrograftError where a sample is more than one tensor."""
+    if len(graph.inputs) != 1:
+        names = ", ".join(port.label or port.value.name for port in graph.inputs)
+        fix = "let the network take one tensor and split it"
+        raise MicrograftError(f"the network has {len(graph.inputs)} inputs ({names}), not one", fix=fix)
+    return graph
 
 
 def _require_room(budget: int, *plans: Plan) -> None:

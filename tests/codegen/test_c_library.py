@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from micrograft import api
 from micrograft.codegen.artifact import Library
 from micrograft.codegen.emit import emit, library_files
 from micrograft.errors import MicrograftError
-from micrograft.ir.graph import Graph
+from micrograft.ir.graph import Graph, Port
+from micrograft.ir.types import Value
 from micrograft.passes.attach_optimizer import SGD, Adam
 from micrograft.peft.full import Full
 from micrograft.peft.head import Head
@@ -187,6 +189,16 @@ def test_a_sample_costs_nothing_where_the_peak_lies_behind_it() -> None:
         lib.memory.arena == lib.train.lower_bound == sum(each.size for each in lib.train.live(lib.train.peak_position))
     )
     assert sample not in lib.train.live(lib.train.peak_position)
+
+
+def test_a_network_of_two_inputs_is_refused() -> None:
+    """By name, before anything is planned: the C library takes one sample."""
+    graph = mlp()
+    other = Port(Value("z", graph.inputs[0].value.type), graph.inputs[0].permutation, "z")
+    graph = replace(graph, inputs=(*graph.inputs, other))
+    for refused in (lambda: api.adapt(graph, api.Recipe((Head(),), name="net")), lambda: api.freeze(graph, "net")):
+        with pytest.raises(MicrograftError, match=r"has 2 inputs \(x, z\), not one"):
+            refused()
 
 
 def test_the_learning_rate_is_set_at_run_time() -> None:
