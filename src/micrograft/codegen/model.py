@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from micrograft.codegen.artifact import Library
-from micrograft.codegen.writer import call, literal
+from micrograft.codegen.writer import call, literal, struct
 from micrograft.ir.graph import Node, Phase
 from micrograft.ir.types import Value
 from micrograft.ops import operator_of
@@ -115,12 +115,31 @@ def write_function(library: Library, plan: Plan, result: Value, constants: Const
         indent = 2 * INDENT if inside else INDENT
         lines.append(f"{' ' * indent}/* {describe(node)} */")
         for kernel in calls:
-            arguments = [f"&{constants.name(kernel, node.origin)}"]
-            arguments += [_argument(pointer, locations) for pointer in kernel.pointers]
-            lines.append(call(kernel.function, arguments, indent))
+            lines += _call(kernel, constants.name(kernel, node.origin), locations, indent)
     if inside:
         lines.append("    }")
     return Function(tuple(lines), locations.of(result), any("(memory, " in line for line in lines)), kernels
+
+
+def _call(kernel: KernelCall, params: str, locations: Locations, indent: int) -> list[str]:
+    """The lines that call one kernel.
+
+    Structs of pointers stand in a block of their own, so that all calls of a function share their place on the stack.
+    """
+    names = iter("abcde")
+    arguments, structs = [f"&{params}"], []
+    inner = indent + INDENT if any(isinstance(pointer, Group) for pointer in kernel.pointers) else indent
+    for pointer in kernel.pointers:
+        if isinstance(pointer, Group):
+            name = next(names)
+            members = [f".{role} = {_argument(member, locations)}" for role, member in pointer.members]
+            structs.append(struct(pointer.struct, name, members, inner))
+            arguments.append(f"&{name}")
+        else:
+            arguments.append(_argument(pointer, locations))
+    statement = call(kernel.function, arguments, inner)
+    blank = " " * indent
+    return [f"{blank}{{", *structs, statement, f"{blank}}}"] if structs else [statement]
 
 
 def node_calls(node: Node) -> Sequence[KernelCall]:
@@ -143,12 +162,9 @@ def _shape(value: Value) -> str:
     return "(" + ", ".join(map(str, value.shape)) + ")"
 
 
-def _argument(pointer: Value | Pointer | Group | None, locations: Locations) -> str:
+def _argument(pointer: Value | Pointer | None, locations: Locations) -> str:
     if pointer is None:
         return "NULL"
-    if isinstance(pointer, Group):
-        members = ", ".join(f".{name} = {_argument(member, locations)}" for name, member in pointer.members)
-        return f"&(const {pointer.struct}){{{members}}}"
     if isinstance(pointer, Pointer):
         return locations.of(pointer.value, pointer.offset)
     return locations.of(pointer)

@@ -58,13 +58,22 @@ def wrapped(items: Iterable[str], indent: int) -> str:
 
 def call(function: str, arguments: Sequence[str], indent: int) -> str:
     """A statement that calls a function; a long one is broken behind commas."""
-    start = f"{' ' * indent}{function}("
-    line = f"{start}{', '.join(arguments)});"
+    return _statement(f"{function}(", arguments, ");", indent)
+
+
+def struct(type_: str, name: str, members: Sequence[str], indent: int) -> str:
+    """A constant struct where it is used, its members as initializers; a long one is broken behind commas."""
+    return _statement(f"const {type_} {name} = {{", members, "};", indent)
+
+
+def _statement(start: str, items: Sequence[str], end: str, indent: int) -> str:
+    start = f"{' ' * indent}{start}"
+    line = f"{start}{', '.join(items)}{end}"
     if len(line) <= WIDTH:
         return line
     lines, current = [], start
-    for position, argument in enumerate(arguments):
-        piece = argument + (", " if position + 1 < len(arguments) else ");")
+    for position, item in enumerate(items):
+        piece = item + (", " if position + 1 < len(items) else end)
         if len(current + piece.rstrip()) > WIDTH and current.strip():
             lines.append(current.rstrip())
             current = " " * len(start)
