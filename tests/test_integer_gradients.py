@@ -86,6 +86,7 @@ def test_gradients_are_those_of_float32(gradients: Gradients, within: float, met
         assert 0 < max(errors) < within
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("methods", "gradients", "additions", "place"),
     [(*case, "rp2040") for case in INTEGERS] + [(*INTEGERS[1], "stm32f446"), (*INTEGERS[2], "stm32f103")],
@@ -152,6 +153,7 @@ def test_a_detour_of_codes_changes_nothing_at_start(additions: Additions) -> Non
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("methods", [LORA, FULL])
 def test_a_core_without_a_float_unit_trains_in_integers(methods: tuple[Method, ...]) -> None:
     """In the image of a Cortex-M0+, no kernel of the step reaches soft float but those of a handful of numbers."""
