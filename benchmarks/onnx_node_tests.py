@@ -6,12 +6,13 @@ from outside arrives with a batch of 1 in front, which a Reshape takes away, so 
 shapes. A test passes if every output of it is computed right, and is WRONG as soon as any network is accepted and
 computes something else, or fails with anything but a refusal.
 
-    python benchmarks/onnx_node_tests.py [part of a test's name]
+    python benchmarks/onnx_node_tests.py [part of a test's name] [processes, 2 unless told otherwise]
 """
 
 from __future__ import annotations
 
 import enum
+import multiprocessing
 import sys
 import tempfile
 import warnings
@@ -259,10 +260,22 @@ def report(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
+def run_in_processes(part: str, jobs: int) -> list[Result]:
+    """The tests whose name contains `part`, shared among so many processes; each of them draws its own."""
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        shares = pool.starmap(_run_share, [(part, index, jobs) for index in range(jobs)])
+    return sorted((result for share in shares for result in share), key=lambda result: result.name)
+
+
+def _run_share(part: str, index: int, count: int) -> list[Result]:
+    with tempfile.TemporaryDirectory() as scratch:
+        return run_cases(node_cases(part)[index::count], Path(scratch))
+
+
 def main() -> None:
     """Print the report; exit status 1 where a test is wrong."""
-    with tempfile.TemporaryDirectory() as scratch:
-        results = run_cases(node_cases(sys.argv[1] if len(sys.argv) > 1 else ""), Path(scratch))
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
+    results = run_in_processes(part, int(sys.argv[2]) if len(sys.argv) > 2 else 2)
     print(report(results))
     raise SystemExit(any(each.outcome is Outcome.WRONG for each in results))
 

@@ -28,6 +28,9 @@ import_handlers("onnx_")
 _LAYOUT = ("Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Gather")
 """Operators that leave a weight, or rows of a table, the same parameter: they are drawn, not computed."""
 
+_MOVES = ("Slice", "Concat", "Split")
+"""Operators by which an exporter arranges weights: what comes out is a weight, and they are computed once."""
+
 _STORED = "DequantizeLinear"
 """The operator that a weight stored as codes goes through: it is the parameter in real numbers."""
 
@@ -98,17 +101,27 @@ class _Importer:
         present = [each for each in inputs if each is not None]
         constants = [each for each in present if isinstance(each, Constant)]
         layout = node.op_type in _LAYOUT and constants and constants[0].learnable
-        if len(constants) == len(present) and not layout and node.op_type != _STORED:
+        if len(constants) == len(present) and node.op_type != _STORED:
             results = self._evaluate(node, constants, origin)
-            found = iter(results)
-            trains = any(each.learnable for each in constants)
-            return tuple(_computed(next(found), name, trains) if name else None for name in node.output)
+            numbers = all(each.dtype.kind == "f" for each in results)
+            if not numbers or not (layout or _learns(node, constants)):
+                trains = node.op_type in _MOVES and any(each.learnable for each in constants)
+                return _computed(node, results, trains)
+            try:
+                return self._drawn(node, inputs, origin)
+            except MicrograftError:  # it is in no form of ours, but need not be
+                return _computed(node, results, False)
+        return self._drawn(node, inputs, origin)
+
+    def _drawn(self, node: Any, inputs: tuple[Tensor | None, ...], origin: str) -> tuple[Tensor | None, ...]:
+        """What the node's handler draws."""
         handler = HANDLERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if handler is None:
             kind = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             raise unsupported(kind, origin, tuple(HANDLERS))
-        if layout:  # it stays the user's parameter, whoever reads it under another layout
-            inputs = (self._network.value(constants[0], trains=True), *inputs[1:])
+        first = inputs[0] if inputs else None
+        if node.op_type in _LAYOUT and isinstance(first, Constant) and first.learnable:
+            inputs = (self._network.value(first, trains=True), *inputs[1:])  # it stays the user's parameter
         attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
         weight = inputs[1] if len(inputs) > 1 else None
         source = self._network.source(weight) if weight is not None else ""
@@ -140,9 +153,17 @@ class _Importer:
             raise unsupported(f"{node.op_type} of constants", origin, tuple(HANDLERS)) from error
 
 
-def _computed(data: Array, name: str, trains: bool) -> Constant:
-    """What an exporter left to be computed from weights is a weight."""
-    return Constant(data, name, learnable=trains and data.dtype.kind == "f")
+def _learns(node: Any, constants: list[Constant]) -> bool:
+    """Whether a node of constants is arithmetic with weights, which goes on when they are trained: it is drawn."""
+    weights = any(each.learnable and each.data.size > 1 for each in constants)
+    return weights and node.op_type in HANDLERS and node.op_type not in _MOVES
+
+
+def _computed(node: Any, results: list[Array], trains: bool) -> tuple[Constant | None, ...]:
+    """The outputs of a node of constants. trains: whether they are weights."""
+    found = iter(results)
+    each = ((next(found), name) if name else None for name in node.output)
+    return tuple(pair and Constant(*pair, learnable=trains and pair[0].dtype.kind == "f") for pair in each)
 
 
 def _read_in(graph: Any) -> set[str]:
