@@ -88,15 +88,33 @@ def _gather_nd(call: Call) -> Tensor:
     return rearrange.take(call.network, joined, 0, places, origin=call.origin)
 
 
+_REDUCTIONS = {"add": "add", "mul": "mul", "max": "maximum", "min": "minimum"}
+"""What a scatter does with what is there, to our operator; otherwise it replaces it."""
+
+
 @handles("ScatterND")
 def _scatter_nd(call: Call) -> Tensor:
-    if call.text("reduction", "none") != "none":
-        raise call.refused("a scatter that adds to what is there is not supported")
     joined, places = _first_axes(call)
-    shape = (places.size, *joined.shape[1:])
-    source = call.network.reshape(call.tensor(2), shape, origin=call.origin)
-    y = rearrange.put(call.network, joined, 0, places.reshape(-1), source, origin=call.origin)
-    return call.network.reshape(y, call.x.shape, origin=call.origin)
+    source = call.network.reshape(call.tensor(2), (places.size, *joined.shape[1:]), origin=call.origin)
+    return _scattered(call, joined, places.reshape(-1), source)
+
+
+def _scattered(call: Call, x: Tensor, places: Array, source: Tensor) -> Tensor:
+    """`x` with rows of `source` in places of its first axis, under the shape of the data.
+
+    Where a place is named again, that is done behind the first time: in as many rounds as a place is named.
+    """
+    reduction = call.text("reduction", "none")
+    earlier = np.tril(places[:, None] == places, k=-1)
+    rounds = earlier.sum(axis=1)  # how often each place has been named before
+    for number in range(int(rounds.max()) + 1):
+        (chosen,) = np.nonzero(rounds == number)
+        rows = rearrange.take(call.network, source, 0, chosen, origin=call.origin)
+        if reduction != "none":
+            there = rearrange.take(call.network, x, 0, places[chosen], origin=call.origin)
+            rows = call.network.add(_REDUCTIONS[reduction], (there, rows), origin=call.origin)
+        x = rearrange.put(call.network, x, 0, places[chosen], rows, origin=call.origin)
+    return call.network.reshape(x, call.x.shape, origin=call.origin)
 
 
 def _first_axes(call: Call) -> tuple[Tensor, Array]:
@@ -113,25 +131,24 @@ def _first_axes(call: Call) -> tuple[Tensor, Array]:
 
 @handles("GatherElements")
 def _gather_elements(call: Call) -> Tensor:
-    axis = call.integer("axis", 0) % len(call.x.shape)
-    return rearrange.take(call.network, call.x, axis, _whole_rows(call, axis), origin=call.origin)
+    flat, places = _elements(call)
+    return rearrange.take(call.network, flat, 0, places, origin=call.origin)
 
 
 @handles("ScatterElements")
 def _scatter_elements(call: Call) -> Tensor:
-    if call.text("reduction", "none") != "none":
-        raise call.refused("a scatter that adds to what is there is not supported")
-    axis = call.integer("axis", 0) % len(call.x.shape)
-    return rearrange.put(call.network, call.x, axis, _whole_rows(call, axis), call.tensor(2), origin=call.origin)
+    flat, places = _elements(call)
+    source = call.network.reshape(call.tensor(2), (places.size,), origin=call.origin)
+    return _scattered(call, flat, places.reshape(-1), source)
 
 
-def _whole_rows(call: Call, axis: int) -> Array:
-    """The indices along an axis, where they are the same for all that lies beside it."""
-    indices = call.constant(1)
+def _elements(call: Call) -> tuple[Tensor, Array]:
+    """The data as one axis, and where in it the indices of one axis point, which must be constant."""
+    indices, shape = call.constant(1), call.x.shape
     if indices is None:
         raise call.refused("its indices are missing")
-    rows = np.moveaxis(indices, axis, 0).reshape(indices.shape[axis], -1)
-    beside = [size for other, size in enumerate(indices.shape) if other != axis]
-    if beside != [size for other, size in enumerate(call.x.shape) if other != axis] or np.any(rows != rows[:, :1]):
-        raise call.refused("indices that differ from row to row are not supported")
-    return np.asarray(rows[:, 0] % call.x.shape[axis])
+    axis = call.integer("axis", 0) % len(shape)
+    places: list[Array] = list(np.indices(indices.shape))
+    places[axis] = indices % shape[axis]
+    flat = call.network.reshape(call.x, (math.prod(shape),), origin=call.origin)
+    return flat, np.asarray(np.ravel_multi_index(tuple(places), shape))
