@@ -1,12 +1,14 @@
 """python -m benchmarks.accuracy digits|activity|signs [--seeds 3] [--minutes M] [--only LoRA] [--show]
 
 Runs what is missing and prints the table. Finished trials lie below out/accuracy; an interrupted run goes on where it
-was. --minutes: stop after so many. --only: rows whose name, start or precision holds the text. --show: run nothing.
+was. --minutes: stop after so many. --only: trials that fit, written as `start, learned, precision, group, seed`
+("head start, LoRA*int8"). --show: run nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+from fnmatch import fnmatchcase
 
 from benchmarks.accuracy import activity, digits, signs
 from benchmarks.accuracy.trials import Store, Trial, run_all, table
@@ -30,7 +32,7 @@ def main() -> None:
         for group in study.groups()
         if seed == 0 or row.method
     ]
-    wanted = [trial for trial in trials if words.only in f"{trial.row.start}, {trial.row.name}, {trial.row.precision}"]
+    wanted = [trial for trial in trials if fnmatchcase(trial.name, f"*{words.only}*")]
     if not words.show:
         run_all(store, wanted, study.run, words.minutes)
     print(table(store, trials, study.groups(), words.seeds))

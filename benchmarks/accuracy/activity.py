@@ -2,7 +2,7 @@
 
 It is trained in PyTorch on the phones of the other people, quantized with their windows, and taught the first minutes
 of the new person's watch: the first 40 % of each activity's windows, in time, are to learn from, the last 50 % to judge
-by; what lies between is left out, because windows overlap. Each of eight people is new in turn.
+by; what lies between is left out, because windows overlap. Each of six people is new in turn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from micrograft.ir.types import Array
 from micrograft.quantization.observers import MSE
 from micrograft.samples import Samples
 
-PEOPLE = 8
+PEOPLE = 6
 LEARNED, JUDGED = 0.4, 0.5
 
 

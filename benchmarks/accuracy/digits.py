@@ -46,6 +46,7 @@ def rows() -> list[Row]:
                 Row(start, "bias", precision_, "bias", "sgd:lr=0.1"),
                 Row(start, "LoRA", precision_, "lora:rank=4", "sgd:lr=0.1"),
                 Row(start, "LoRA and head", precision_, "lora:rank=4+head", "sgd:lr=0.1"),
+                Row(start, "LoRA and head, shifted", precision_, "lora:rank=4+head", "sgd:lr=0.1", 30, shift=3),
                 Row(start, "full", precision_, "full", "sgd:lr=0.03"),
             ]
         found += [

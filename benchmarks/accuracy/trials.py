@@ -27,7 +27,8 @@ SHARED = Path(__file__).parents[3] / "shared"
 class Row:
     """A line of the table. start: which network it starts from. method, optimizer, clip: as on the command line.
 
-    The learning rate falls to 0 along a line. An empty method is the start itself.
+    The learning rate falls to 0 along a line. shift: each time a sample is shown it is moved by up to so many places
+    along its first axis, which costs a device nothing. An empty method is the start itself.
     """
 
     start: str
@@ -37,6 +38,7 @@ class Row:
     optimizer: str = "sgd:lr=0.1"
     epochs: int = 20
     clip: str = "tensor:1"
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,12 @@ class Trial:
 
     @property
     def key(self) -> str:
-        return json.dumps([*vars(self.row).values(), self.group, self.seed])
+        settings = [value for name, value in vars(self.row).items() if name != "shift" or value]
+        return json.dumps([*settings, self.group, self.seed])
+
+    @property
+    def name(self) -> str:
+        return f"{self.row.start}, {self.row.name}, {self.row.precision}, {self.group}, seed {self.seed}"
 
 
 Run = Callable[[Trial], float]
@@ -86,7 +93,7 @@ def run_all(store: Store, trials: Sequence[Trial], run: Run, minutes: float) -> 
         for done, trial in enumerate(left):
             if time.monotonic() > end:
                 return
-            progress(f"{trial.row.name} {trial.row.precision}, {trial.group}, seed {trial.seed}", done, len(left), None)
+            progress("trials", done, len(left), None)
             if trial.row in refused:
                 continue
             try:
@@ -113,7 +120,10 @@ def learn(network: Graph, row: Row, samples: Samples, test: Samples, seed: int) 
         for step, index in enumerate(order[:steps]):
             assert given.y is not None
             runner.set_learning_rate(optimizer.lr * (1 - step / steps))
-            if not np.isfinite(runner.train_step(given.x[index], given.y[index])):
+            sample = given.x[index]
+            if row.shift:
+                sample = np.roll(sample, generator.integers(-row.shift, row.shift + 1), axis=-3)
+            if not np.isfinite(runner.train_step(sample, given.y[index])):
                 return 0.0  # it exploded, and knows nothing any more
         answers = np.array([runner.predict(sample).argmax() for sample in asked.x])
     assert test.y is not None

@@ -167,6 +167,16 @@ def test_a_quantized_network_learns() -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_what_was_folded_can_be_learned() -> None:
+    """Weights and biases that took a batch norm in are learnable in int8, under the names of their layers."""
+    case = next(case for case in ONE_INPUT if case.name == "ds_cnn")
+    network = api.load(trained(case), example=[np.zeros(shape, np.float32) for shape in case.shapes])
+    quantized = api.quantize(network, real(case.shapes[0]))
+    codes = [param for param in quantized.params if param.value.dtype is DType.INT8]
+    biases = [param for param in quantized.params if param.source.endswith(".bias")]
+    assert len(codes) == len(biases) and all(param.learnable for param in (*codes, *biases))
+
+
 def test_the_keyword_network_keeps_its_answers() -> None:
     """MLPerf Tiny's float32 keyword network answers the same class in int8 on 98 of 100 spoken digits."""
     data = SHARED / "data" / "spoken_digits_mfcc.npz"

@@ -168,14 +168,16 @@ class _Drawing:
         return codes_of(self._ranges[value.name])
 
     def _grid(self, node: Node) -> None:
-        """Put the weight of a layer on its grid."""
+        """Put the weight of a layer on its grid; it and the bias can be learned, whatever was folded into them."""
+        for value in node.inputs[1:]:
+            self._params[value.name] = replace(self._params[value.name], learnable=True)
         weight = self._params[node.inputs[1].name]
         if weight.grid is not None and np.array_equal(on_grid(weight, weight.grid), weight.data):
             return  # a file stored it in int8, or another node reads it too
         bias = self._params[node.inputs[2].name].data if len(node.inputs) > 2 else np.zeros(1)
         scales = weight_scales(weight.data, bias, self._codes[node.inputs[0].name].scale, LAYERS[node.op])
         grid = grid_of(weight, scales, LAYERS[node.op])
-        self._params[weight.name] = replace(weight, data=on_grid(weight, grid), grid=grid, learnable=True)
+        self._params[weight.name] = replace(weight, data=on_grid(weight, grid), grid=grid)
 
 
 def weight_scales(weight: Array, bias: Array, x_scale: float, outputs_axis: int) -> Array:
