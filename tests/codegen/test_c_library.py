@@ -232,3 +232,15 @@ def test_two_networks_live_side_by_side() -> None:
         assert one.state() != untouched
         learn(two, 3)
         assert one.state() == two.state()
+
+
+def test_a_parameter_may_be_called_as_a_function() -> None:
+    """A file's tensors named `input` or `predict` are tables, and the library's functions keep their names."""
+    sketch = Sketch("named", (1, 4))
+    frozen = [sketch.param(name, np.ones(4)) for name in ("input", "predict", "export")]
+    y = sketch.input
+    for value in frozen:
+        y = sketch.apply("add", y, value)
+    graph = sketch.done(sketch.linear(y, 3, "head"))
+    with api.host(api.adapt(graph, api.Recipe((Head(),), name="net"))) as runner:
+        assert runner.predict(np.zeros((1, 4), np.float32)).shape == (1, 3)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from micrograft.codegen.artifact import Library
+from micrograft.codegen.weights import table_name
 from micrograft.codegen.writer import call, literal, struct
 from micrograft.ir.graph import Node, Phase
 from micrograft.ir.types import Value
@@ -81,7 +82,7 @@ class Locations:
         for node in plan.schedule:
             if operator_of(node).view and node.inputs[0].name in self._outside:
                 self._outside[node.outputs[0].name] = self._outside[node.inputs[0].name]
-        self._constants = {param.name: c_name(f"{library.name}_{param.name}") for param in self._graph.params}
+        self._constants = {param.name: table_name(library, param.value) for param in self._graph.params}
 
     def of(self, value: Value, offset: int = 0) -> str:
         """A pointer to element `offset` of a value."""

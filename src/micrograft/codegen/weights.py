@@ -17,11 +17,31 @@ def tables(library: Library) -> dict[str, tuple[Value, Array, str]]:
     found = {}
     for param in graph.params:
         if param.name not in trained:
-            found[c_name(f"{library.name}_{param.name}")] = (param.value, param.data, param.source)
+            found[table_name(library, param.value)] = (param.value, param.data, param.source)
     for slot in (*library.memory.parameters, *library.memory.states):
         if np.any(slot.initial):
             found[initial_name(library, slot.value)] = (slot.value, slot.initial, f"{slot.source}, at first")
     return found
+
+
+_TAKEN = (
+    "model",
+    "status",
+    "init",
+    "input",
+    "predict",
+    "evaluate",
+    "train_step",
+    "set_learning_rate",
+    "export",
+    "import",
+)
+"""What the library's own functions and types are called behind its name."""
+
+
+def table_name(library: Library, value: Value) -> str:
+    """C name of a parameter's table, which no function of the library has."""
+    return c_name(f"{library.name}_{value.name}{'_table' if value.name in _TAKEN else ''}")
 
 
 def initial_name(library: Library, value: Value) -> str:
