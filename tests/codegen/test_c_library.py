@@ -244,3 +244,11 @@ def test_a_parameter_may_be_called_as_a_function() -> None:
     graph = sketch.done(sketch.linear(y, 3, "head"))
     with api.host(api.adapt(graph, api.Recipe((Head(),), name="net"))) as runner:
         assert runner.predict(np.zeros((1, 4), np.float32)).shape == (1, 3)
+
+
+def test_a_network_of_views_alone() -> None:
+    """Nothing is computed, and the sample comes out under its other shape."""
+    sketch = Sketch("views", (1, 2, 3))
+    x = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    with api.host(api.freeze(sketch.done(sketch.flatten(sketch.input)))) as runner:
+        assert runner.predict(x).tolist() == x.reshape(1, 6).tolist()

@@ -10,12 +10,15 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
+from micrograft import api
 from micrograft.frontends.onnx import import_onnx
 from micrograft.frontends.torch import import_torch
 from micrograft.ir.graph import Graph
 from micrograft.ops import check
 from micrograft.passes.canonicalize import canonicalize
+from micrograft.peft.full import Full
 from tests.frontends.torch_networks import Case, assert_same, expected, exported, samples, trained
 from tests.frontends.zoo_networks import CASES, ONLY_FROM_TORCH
 
@@ -124,3 +127,18 @@ def test_indices_agree_with_onnxruntime(op: str, keep: int, tmp_path: Path) -> N
     """The index of the largest and of the smallest, along any axis."""
     path = _save(tmp_path / "model.onnx", [_node(op, axis=1, keepdims=keep)], {}, (1, 5, 4), TensorProto.INT64)
     _agrees_with_onnxruntime(path, (1, 5, 4))
+
+
+def test_a_vector_of_zeros_has_a_norm() -> None:
+    """It stays zero when it is divided by its norm, and learns nothing through it but what is finite."""
+    module = nn.Sequential(nn.Linear(4, 3, bias=False), _Unit(), nn.Linear(3, 2))
+    library = api.adapt(api.load(module, example=[np.zeros((1, 4), np.float32)]), api.Recipe((Full(),), name="net"))
+    with api.host(library) as runner:
+        np.testing.assert_allclose(runner.predict(np.zeros((1, 4), np.float32))[0], module[2].bias.detach(), rtol=1e-6)
+        assert np.isfinite(runner.train_step(np.zeros((1, 4), np.float32), np.array([1], np.int32)))
+        assert all(np.isfinite(tensor).all() for tensor in runner.parameters().values())
+
+
+class _Unit(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(x)

@@ -76,8 +76,9 @@ def _depth_to_space(call: Call) -> Tensor:
 
 @handles("SpaceToDepth")
 def _space_to_depth(call: Call) -> Tensor:
+    blocks_first = call.text("mode", "DCR") == "DCR"
     block = call.integer("blocksize", 1)
-    return rearrange.space_to_depth(call.network, call.x, block, blocks_first=True, origin=call.origin)
+    return rearrange.space_to_depth(call.network, call.x, block, blocks_first=blocks_first, origin=call.origin)
 
 
 @handles("GatherND")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from micrograft.frontends import layers, reductions
 from micrograft.frontends.einsum import einsum
 from micrograft.frontends.network import Tensor
@@ -59,6 +61,7 @@ def _l2(call: Call) -> Tensor:
 def _lp_normalization(call: Call) -> Tensor:
     axis, order = call.integer("axis", -1), call.integer("p", 2)
     size = reductions.norm(call.network, call.x, order, [axis], keep=True, origin=call.origin)
+    size = layers.clip(call.network, size, reductions.LEAST, math.inf, origin=call.origin)  # zeros stay zeros
     return layers.divide(call.network, call.x, size, origin=call.origin)
 
 

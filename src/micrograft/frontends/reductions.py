@@ -10,6 +10,9 @@ import numpy as np
 from micrograft.frontends import layers, transformers, zoo
 from micrograft.frontends.network import Network, Tensor, refused
 
+LEAST = 1e-30
+"""What a sum of squares is at least: the root of zero has no slope, and nothing can be divided by it."""
+
 
 def variance(
     network: Network, x: Tensor, axes: Sequence[int], *, correction: float = 0.0, keep: bool, origin: str
@@ -30,9 +33,8 @@ def norm(network: Network, x: Tensor, order: float, axes: Sequence[int], *, keep
     """The sum of sizes (order 1), the root of the sum of squares (2), or the largest size (infinity)."""
     if order == 2:
         square = network.add("mul", (x, x), origin=origin)
-        return network.add(
-            "sqrt", (layers.total(network, square, axes, keep=keep, mean=False, origin=origin),), origin=origin
-        )
+        total = layers.total(network, square, axes, keep=keep, mean=False, origin=origin)
+        return network.add("sqrt", (layers.clip(network, total, LEAST, math.inf, origin=origin),), origin=origin)
     size = network.add("abs", (x,), origin=origin)
     if order == 1:
         return layers.total(network, size, axes, keep=keep, mean=False, origin=origin)

@@ -78,7 +78,7 @@ class _Search:
         self._conflicts = _conflicts(buffers)
         self._random = random.Random(0)  # seeded: the same buffers always get the same places
         aligned = [replace(buffer, size=size) for buffer, size in zip(buffers, self._sizes, strict=True)]
-        self.bound = max(live_bytes(aligned))
+        self.bound = max(live_bytes(aligned), default=0)  # of views alone nothing is ever computed
 
     def fit(self, order: list[int]) -> _Placing:
         """Place in `order`, each at the lowest offset that is free for its whole life."""
