@@ -413,7 +413,7 @@ def _link(artifact: Artifact, board: Board) -> tuple[Firmware, int]:
 
 def _roomy(board: Board) -> Board:
     """The same board with memories that hold anything, to measure what does not fit."""
-    large = 64 * 1024 * 1024
+    large = 256 * 1024 * 1024
     return replace(board, flash=replace(board.flash, size=large), ram=replace(board.ram, size=large))
 
 

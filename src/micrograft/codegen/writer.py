@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -39,21 +38,31 @@ def literal(value: int | float | tuple[int, ...]) -> str:
 def table(data: Array) -> str:
     """The contents of an array initializer, wrapped."""
     flat = data.ravel()
-    items = map(float_literal, flat) if data.dtype == np.float32 else map(str, flat.tolist())
+    items: Iterable[str]
+    if data.dtype != np.float32:
+        items = map(str, flat.tolist())
+    elif np.isfinite(flat).all():
+        items = (f"{number}f" for number in map(str, flat))  # as `float_literal` writes them, and faster
+    else:
+        items = map(float_literal, flat)
     return wrapped(items, indent=4)
 
 
 def wrapped(items: Iterable[str], indent: int) -> str:
     """Items separated by commas, broken at the line width."""
-    blanks = " " * indent
-    return textwrap.fill(
-        ", ".join(items),
-        WIDTH,
-        initial_indent=blanks,
-        subsequent_indent=blanks,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    pieces = [f"{item}," for item in items]
+    pieces[-1:] = [piece[:-1] for piece in pieces[-1:]]
+    lines: list[str] = []
+    line: list[str] = []
+    left = room = WIDTH - indent
+    for piece in pieces:
+        if line and len(piece) > left:
+            lines.append(" ".join(line))
+            line, left = [], room
+        line.append(piece)
+        left -= len(piece) + 1
+    lines.append(" ".join(line))
+    return "\n".join(" " * indent + each for each in lines)
 
 
 def call(function: str, arguments: Sequence[str], indent: int) -> str:
