@@ -22,7 +22,7 @@ from micrograft.quantization.calibrate import Progress, calibrate
 from micrograft.quantization.noise import LayerNoise, layer_noise
 from micrograft.quantization.observers import MinMax, Observer, Ranges
 from micrograft.quantization.quantize import quantize as draw
-from micrograft.quantization.quantize import scheme
+from micrograft.quantization.quantize import scheme, with_room
 from micrograft.reference import Inputs
 from micrograft.samples import check_inputs
 
@@ -62,14 +62,19 @@ def quantize(
     """Post-training quantization: int8 weights per channel and activations per tensor, int32 biases.
 
     samples: (n, *input shape) in the network's own layout, real ones; their activations give the ranges, by min-max
-    unless `observer` says otherwise. Raises MicrograftError where the network is int8 already, has no layer that could
-    be, or the samples do not fit it.
+    unless `observer` says otherwise. The streams of reversible blocks get one range, from which nothing is cut off, and
+    sums that wrap, so that training rebuilds the very codes. Raises MicrograftError where the network is int8 already,
+    has no layer that could be, or the samples do not fit it.
     """
     floats = _floats(graph)
     x = check_inputs(samples, floats.inputs[0], "calibration samples")
     port = floats.inputs[0]
     chosen = [[port.from_user(x[index])] for index in spread(len(x), CALIBRATION_SAMPLES)]
-    ranges = calibrate(floats, chosen, scheme(floats).measured, observer or MinMax(), progress)
+    plan = scheme(floats)
+    ranges = calibrate(floats, chosen, plan.measured, observer or MinMax(), progress)
+    if plan.streams:
+        names = [name for stream in plan.streams for name in stream]
+        ranges = {**ranges, **with_room(plan, calibrate(floats, chosen, names, MinMax()))}
     return replace(_coded(floats, ranges), samples=chosen)
 
 
@@ -142,4 +147,4 @@ def _floats(graph: Graph) -> Graph:
 
 def _coded(floats: Graph, ranges: Ranges) -> Quantized:
     drawn = draw(floats, ranges)
-    return Quantized(fuse_quantization(drawn), floats, drawn, ranges)
+    return Quantized(fuse_quantization(drawn, scheme(floats).wrapping), floats, drawn, ranges)

@@ -14,10 +14,10 @@ from torch import nn
 from micrograft import api
 from micrograft.boards import find_board
 from micrograft.codegen.artifact import Library
+from micrograft.couplings import find_couplings
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD
-from micrograft.passes.couplings import find_couplings
 from micrograft.passes.reverse import reverse
 from micrograft.peft.bias import Bias
 from micrograft.peft.full import Full

@@ -8,7 +8,7 @@ reference kernels (`ops.fixed_point`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,17 +28,19 @@ from micrograft.ops.quantized_linear import QuantizedLinearAttrs
 from micrograft.ops.quantized_pool import QuantizedAveragePoolAttrs, QuantizedMeanAttrs, mean_factor
 from micrograft.ops.quantized_softmax import QuantizedSoftmaxAttrs
 from micrograft.ops.requantization import Codes, factors_table
+from micrograft.ops.wrapping_add import WrappingAttrs
 from micrograft.passes.prune import prune
 
 
-def fuse_quantization(graph: Graph) -> Graph:
+def fuse_quantization(graph: Graph, wrapping: Set[str] = frozenset()) -> Graph:
     """`graph` with int8 operators where there are such; a network without codes is returned as it is.
 
-    An input of real numbers that is quantized at once becomes one of codes: a quarter of the memory.
+    An input of real numbers that is quantized at once becomes one of codes: a quarter of the memory. wrapping: names of
+    sums and differences that wrap at the ends of their codes, and do not saturate, where all three codes mean the same.
     """
     if not any(node.op in ("quantize", "dequantize") for node in graph.nodes):
         return graph
-    return check(prune(_take_codes(_Fusion(graph).run())), "fuse_quantization")
+    return check(prune(_take_codes(_Fusion(graph, wrapping).run())), "fuse_quantization")
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ def _meaning(value: Value) -> Quantization:
 class _Fusion:
     """The state of one walk over the graph."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, wrapping: Set[str]) -> None:
         self._graph = graph
+        self._wrapping = wrapping
         self._builder = Builder(value.name for value in graph.values)
         self._producers = graph.producers
         self._readers = graph.readers
@@ -134,6 +137,11 @@ class _Fusion:
     def define(self, site: _Site, op: str, inputs: tuple[Value, ...], attrs: Attrs) -> bool:
         self._builder.define(site.result, op, inputs, attrs, origin=site.node.origin)
         return True
+
+    def wraps(self, site: _Site) -> bool:
+        """Whether a sum or difference of codes wraps."""
+        same = all(_meaning(codes) == site.y.quant for codes in site.codes)
+        return same and (site.y.low, site.y.high) == (LOW, HIGH) and site.node.outputs[0].name in self._wrapping
 
     def layer(self, site: _Site, outputs_axis: int) -> tuple[Value, Value, Value] | None:
         """int8 weight, int32 biases and factors of a layer; None where its weight has no grid."""
@@ -242,8 +250,16 @@ def _linear(fusion: _Fusion, site: _Site) -> bool:
 def _add(fusion: _Fusion, site: _Site) -> bool:
     if len(site.codes) != 2 or site.codes[0].shape != site.codes[1].shape:
         return False
+    if fusion.wraps(site):
+        return fusion.define(site, "wrapping_add", site.codes, WrappingAttrs(site.x))
     a, b = site.codes
     return fusion.define(site, "quantized_add", (a, b), QuantizedAddAttrs(_meaning(a), _meaning(b), site.y))
+
+
+def _sub(fusion: _Fusion, site: _Site) -> bool:
+    if len(site.codes) != 2 or site.codes[0].shape != site.codes[1].shape or not fusion.wraps(site):
+        return False
+    return fusion.define(site, "wrapping_sub", site.codes, WrappingAttrs(site.x))
 
 
 def _average_pool(fusion: _Fusion, site: _Site) -> bool:
@@ -288,6 +304,7 @@ _RULES: Mapping[str, Rule] = {
     "max_pool": _same_codes,
     "reshape": _same_codes,
     "softmax": _softmax,
+    "sub": _sub,
 }
 """Name of an operator to what makes its int8 sister."""
 

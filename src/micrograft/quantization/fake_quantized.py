@@ -47,7 +47,11 @@ class FakeQuantized(nn.Module):
             moves = data.is_floating_point() and (param.learnable or param.name in layers)
             self._params[param.name] = nn.Parameter(data, requires_grad=moves)
         self._start = {name: torch.tensor(ranges[name], dtype=torch.float64) for name in self._scheme.measured}
-        still = {name: nn.Parameter(torch.zeros_like(ends)) for name, ends in self._start.items()}
+        fixed = {name for stream in self._scheme.streams for name in stream}  # one range, which no sum may leave
+        still = {
+            name: nn.Parameter(torch.zeros_like(ends), requires_grad=name not in fixed)
+            for name, ends in self._start.items()
+        }
         self._growth = nn.ParameterDict(still)
         self._becomes: Mapping[str, str] = _becomes(floats, set(self._scheme.order))
         self._together = self._batches()

@@ -8,11 +8,12 @@ norms are folded already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from micrograft.couplings import Coupling, find_couplings
 from micrograft.ir.graph import Graph, Node, Param
 from micrograft.ir.types import Array, DType, Quantization, Value
 from micrograft.ops import check
@@ -21,7 +22,7 @@ from micrograft.ops.builder import Builder
 from micrograft.ops.fixed_point import HIGH, LOW, Rounding
 from micrograft.ops.quantize import DequantizeAttrs, QuantizeAttrs
 from micrograft.ops.requantization import Codes
-from micrograft.quantization.observers import Ranges, codes_of
+from micrograft.quantization.observers import Range, Ranges, codes_of
 
 LAYERS: Mapping[str, int] = {"conv": 0, "depthwise_conv": -1, "linear": 0}
 """Operators with an int8 weight, and where its outputs stand."""
@@ -37,16 +38,25 @@ _SAME_CODES = ("average_pool", "max_pool", "reshape")
 
 SOFTMAX_CODES = Quantization((1 / 256,), (LOW,))
 
+_ROOM = 1.25
+"""How much farther the codes of a stream reach than what calibration saw of it."""
+
 _BIAS_LIMIT = float(1 << 29)
 """Largest bias in units of its sums: a layer of tiny weights gets a coarser grid rather than a bias that saturates."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """Which activations become codes. order: their names. same: name to the value whose range it shares."""
+    """Which activations become codes. order: their names. same: name to the value whose range it shares.
+
+    wrapping: names of the sums and differences of additive couplings, which are exactly undone where their three codes
+    mean the same. streams: names of what is moved by them and of what moves it, in groups that are to have one range.
+    """
 
     order: tuple[str, ...]
     same: Mapping[str, str]
+    wrapping: frozenset[str]
+    streams: tuple[tuple[str, ...], ...]
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -58,12 +68,15 @@ def scheme(graph: Graph) -> Scheme:
     """What of `graph` becomes int8: what layers read and write, and what only passes through from there."""
     readers, outputs = graph.readers, {port.value.name for port in graph.outputs}
     coded = {node.inputs[0].name for node in graph.nodes if is_layer(node, graph)}
+    couplings = _couplings(graph) if coded else []
+    wrapping = frozenset(coupling.y.name for coupling in couplings)
+    coded |= {value.name for coupling in couplings for value in _moved(coupling)}
     order = [port.value.name for port in graph.inputs if port.value.name in coded]
     same: dict[str, str] = {}
     for node in graph.nodes:
         x, y = node.inputs[0].name, node.outputs[0].name
         writes_codes = _writes_codes(node, graph, coded)
-        clamp = _private_clamp(node, readers, outputs) if writes_codes else None
+        clamp = _private_clamp(node, readers, outputs) if writes_codes and y not in wrapping else None
         if clamp is not None:
             coded.add(clamp.outputs[0].name)  # the codes are those behind the activation
             continue
@@ -73,12 +86,45 @@ def scheme(graph: Graph) -> Scheme:
             order.append(y)
         if writes_codes and node.op in _SAME_CODES:
             same[y] = same.get(x, x)
-    return Scheme(tuple(order), same)
+    links = ({same.get(value.name, value.name) for value in _moved(coupling)} for coupling in couplings)
+    return Scheme(tuple(order), same, wrapping, _groups(links))
+
+
+def with_room(plan: Scheme, ranges: Ranges) -> Ranges:
+    """One range for each stream: all that was seen of it, and room beside, for a sum that leaves it wraps.
+
+    ranges: of all values in `plan.streams`, with nothing cut off.
+    """
+    found: dict[str, Range] = {}
+    for stream in plan.streams:
+        low, high = min(ranges[name][0] for name in stream), max(ranges[name][1] for name in stream)
+        found |= dict.fromkeys(stream, (_ROOM * low, _ROOM * high))
+    return found
 
 
 def quantize(graph: Graph, ranges: Ranges, rounding: Rounding = Rounding.ONCE) -> Graph:
     """`graph` as an importer would draw it had it been int8. ranges: of `scheme(graph).measured`."""
     return check(_Drawing(graph, scheme(graph), ranges, rounding).run(), "quantize")
+
+
+def _couplings(graph: Graph) -> list[Coupling]:
+    """The additive couplings of activations."""
+    params = {param.name for param in graph.params}
+    found = find_couplings(graph.nodes, params)
+    return [coupling for coupling in found if params.isdisjoint(value.name for value in _moved(coupling))]
+
+
+def _moved(coupling: Coupling) -> tuple[Value, Value, Value]:
+    return coupling.x, coupling.f, coupling.y
+
+
+def _groups(links: Iterable[set[str]]) -> tuple[tuple[str, ...], ...]:
+    """Names in groups: two of one link are in one group."""
+    groups: list[set[str]] = []
+    for link in links:
+        joined = link.union(*(group for group in groups if group & link))
+        groups = [group for group in groups if not group & link] + [joined]
+    return tuple(tuple(sorted(group)) for group in groups)
 
 
 def is_layer(node: Node, graph: Graph) -> bool:

@@ -50,6 +50,22 @@ typedef struct {
 void mg_add_int8(const mg_add_int8_params *params, const int8_t *a, const int8_t *b, int8_t *y);
 
 typedef struct {
+    int32_t size; /* elements */
+    int32_t zero; /* of all three */
+} mg_wrapping_params;
+
+/* The code that is `sum` modulo 256. The conversion back from uint8_t is written out: C99 leaves it to the compiler. */
+static inline int8_t mg_wrapped(uint32_t sum) {
+    return (int8_t)((int32_t)((sum + 128u) & 255u) - 128);
+}
+
+/* y = a + b - zero, modulo 256: no rounding, no saturation. y may be a or b. */
+void mg_wrapping_add_int8(const mg_wrapping_params *params, const int8_t *a, const int8_t *b, int8_t *y);
+
+/* y = a - b + zero, modulo 256: gives back a of y = a + b - zero, every bit. y may be a or b. */
+void mg_wrapping_sub_int8(const mg_wrapping_params *params, const int8_t *a, const int8_t *b, int8_t *y);
+
+typedef struct {
     int32_t rows;
     int32_t columns; /* channels */
 } mg_rescale_params;

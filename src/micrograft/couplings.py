@@ -2,6 +2,7 @@
 
 They are found by their structure, so it does not matter who wrote them, in which framework, with how many streams.
 Two that follow each other prove a reversible block; before it the same holds wherever what a branch reads is known.
+Sums of int8 codes count only where they wrap: those that saturate have lost what they were made of.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from micrograft.ops import operator_of
 
 _SUMS = 12
 """Sums inside a branch, at most: without a limit every residual network would be searched up to its input."""
+
+
+_INVERSE = {"add": "sub", "sub": "add", "wrapping_add": "wrapping_sub", "wrapping_sub": "wrapping_add"}
+_ADDED = {"add", "wrapping_add"}
+_EXACT = {"wrapping_add", "wrapping_sub"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Coupling:
     @property
     def inverse(self) -> str:
         """The operator that gives x from y and f."""
-        return {"add": "sub", "sub": "add"}[self.op]
+        return _INVERSE[self.op]
 
 
 def find_couplings(nodes: Sequence[Node], params: Set[str]) -> list[Coupling]:
@@ -77,13 +83,13 @@ class _Search:
 
     def _ways(self, position: int) -> Iterator[Coupling]:
         node = self._nodes[position]
-        if node.op not in ("add", "sub") or len({value.type for value in (*node.inputs, *node.outputs)}) != 1:
+        if node.op not in _INVERSE or len({value.type for value in (*node.inputs, *node.outputs)}) != 1:
             return
         a, b, y = *node.inputs, node.outputs[0]
-        if a.name == b.name or y.dtype is not DType.FLOAT32:
+        if a.name == b.name or y.dtype is not (DType.INT8 if node.op in _EXACT else DType.FLOAT32):
             return
         yield Coupling(a, b, y, node.op, position, ())
-        if node.op == "add":
+        if node.op in _ADDED:
             yield Coupling(b, a, y, node.op, position, ())
 
     def closed(self, candidate: Coupling, known: Set[str]) -> Coupling | None:
