@@ -24,6 +24,7 @@ def schedule(graph: Graph, results: Iterable[Value]) -> tuple[Node, ...]:
         _topological(graph.nodes, needs, _as_written),
         _topological(graph.nodes, needs, _updates_first),
         _list_schedule(graph.nodes, needs, results),
+        _topological(graph.nodes, needs, _gradients_first(graph.nodes)),
     ]
     candidates = [tuple(graph.nodes[i] for i in order) for order in orders]
     return min(candidates, key=lambda nodes: _peaks(nodes, results, graph.sample))
@@ -68,6 +69,16 @@ def _as_written(index: int, node: Node) -> tuple[int, int]:
 
 def _updates_first(index: int, node: Node) -> tuple[int, int]:
     return int(node.phase is not Phase.UPDATE), index
+
+
+def _gradients_first(nodes: Sequence[Node]) -> Callable[[int, Node], tuple[int, int]]:
+    """Updates first, with what only they read: it dies at once, wherever it is written."""
+    others = {value.name for node in nodes if node.phase is not Phase.UPDATE for value in node.inputs}
+
+    def priority(index: int, node: Node) -> tuple[int, int]:
+        return int(node.outputs[0].name in others or node.phase is Phase.FORWARD), index
+
+    return priority
 
 
 def _topological(
