@@ -108,10 +108,14 @@ def quantize(graph: Graph, ranges: Ranges, rounding: Rounding = Rounding.ONCE) -
 
 
 def _couplings(graph: Graph) -> list[Coupling]:
-    """The additive couplings of activations."""
+    """The additive couplings of streams that are moved more than once: a lone sum is worth no coarser codes."""
     params = {param.name for param in graph.params}
     found = find_couplings(graph.nodes, params)
-    return [coupling for coupling in found if params.isdisjoint(value.name for value in _moved(coupling))]
+    found = [coupling for coupling in found if params.isdisjoint(value.name for value in _moved(coupling))]
+    streams = _groups({value.name for value in _moved(coupling)} for coupling in found)
+    sums = [{coupling.y.name for coupling in found}.intersection(stream) for stream in streams]
+    again = set().union(*(each for each in sums if len(each) > 1))
+    return [coupling for coupling in found if coupling.y.name in again]
 
 
 def _moved(coupling: Coupling) -> tuple[Value, Value, Value]:
