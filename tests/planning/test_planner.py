@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from micrograft import api
 from micrograft.ir.graph import Graph, Phase, TrainStep
 from micrograft.ops import operator_of
 from micrograft.passes.attach_optimizer import SGD, Adam, Clip, Optimizer, attach_optimizer
@@ -117,3 +118,14 @@ def test_planning_150_layers_takes_seconds() -> None:
     plan = make_plan(step.graph, [step.loss])
     assert time.process_time() - start < 10
     assert plan.arena <= 1.02 * plan.lower_bound
+
+
+@pytest.mark.slow
+def test_planning_time_does_not_explode_with_the_number_of_layers() -> None:
+    """200 layers are adapted and planned within 30 CPU seconds (they took 4): nothing on the way is quadratic."""
+    graph = deep_cnn(200)
+    start = time.process_time()
+    library = api.adapt(graph, api.Recipe((Full(),), clip=None))
+    seconds = time.process_time() - start
+    assert library.train is not None and len(library.train.schedule) > 600
+    assert seconds < 30, f"{seconds:.1f} CPU seconds"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import Value
@@ -71,6 +71,9 @@ class Recomputation:
     def gap(self) -> float:
         """How much of a step's work the best answer may at most save over this one; 0 where this is proven best."""
         return (self.extra - self.bound) / max(self.step, 1)
+
+    def to_json(self) -> dict[str, float]:
+        return {**asdict(self), "share": self.share, "gap": self.gap}
 
 
 @dataclass(frozen=True)

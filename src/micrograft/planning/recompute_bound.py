@@ -1,20 +1,29 @@
 """What every answer must pay: where the step as it is holds too much, something must go, and be computed again.
 
 Each such moment is a knapsack: of the tensors that wait there for their next reader, enough must not. The cheapest
-way to free one moment, taken fractionally, bounds the work of any answer from below, whatever the network's size.
+way to free one moment bounds the work of any answer from below, whatever the network's size.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
+
 from micrograft.planning.recompute_problem import Choice, Problem, Tensor, lives
 
 _ROWS = 300
 """Moments that are looked at, at most: of neighbours the worst."""
+
+_KNAPSACKS = 5
+"""Moments whose knapsack is solved, at most: those that cost most if units could run in part."""
+
+_LEVELS = 65536
+"""Steps in which its bytes are counted, at most."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +57,48 @@ def rows(problem: Problem, capacity: int) -> list[Row]:
 
 def least_work(problem: Problem, found: Sequence[Row]) -> int:
     """Estimated instructions that any answer spends twice, at least."""
-    return max((_fractional(problem, row) for row in found), default=0)
+    worst = sorted(found, key=lambda row: _fractional(problem, row), reverse=True)[:_KNAPSACKS]
+    return max((max(_fractional(problem, row), _whole(problem, row)) for row in worst), default=0)
 
 
 def _fractional(problem: Problem, row: Row) -> int:
     """The cheapest way to free a moment, if units could run in part."""
-    bytes_of: dict[int, int] = {}
-    for index, _ in row.waiting:
-        tensor = problem.tensors[index]
-        if problem.units[tensor.unit].latest < problem.forward:
-            continue  # never computed again
-        bytes_of[tensor.unit] = bytes_of.get(tensor.unit, 0) + tensor.size
     left, spent = float(row.excess), 0.0
-    for unit in sorted(bytes_of, key=lambda unit: problem.units[unit].work / bytes_of[unit]):
-        part = min(1.0, left / bytes_of[unit])
-        spent += part * problem.units[unit].work
-        left -= part * bytes_of[unit]
+    for size, work in sorted(_freed(problem, row), key=lambda each: each[1] / each[0]):
+        part = min(1.0, left / size)
+        spent += part * work
+        left -= part * size
         if left <= 0:
             break
     return int(spent)
+
+
+def _whole(problem: Problem, row: Row) -> int:
+    """The cheapest way to free a moment by units that run whole.
+
+    Bytes are counted in steps, those that a unit frees rounded up, so that many small sizes only lower the bound.
+    """
+    freed = _freed(problem, row)
+    size = math.gcd(*(size for size, _ in freed)) or 1
+    step = size * -(-row.excess // (size * _LEVELS))
+    least = np.full(-(-row.excess // step) + 1, sum(work for _, work in freed))  # by steps to free, at least so many
+    least[0] = 0
+    for size, work in freed:
+        gain = min(-(-size // step), len(least) - 1)
+        least[1:] = np.minimum(
+            least[1:], np.concatenate([least[:1].repeat(gain - 1), least[: len(least) - gain]]) + work
+        )
+    return int(least[-1])
+
+
+def _freed(problem: Problem, row: Row) -> list[tuple[int, int]]:
+    """For each unit that may run again, the bytes that this frees at a moment, and its work."""
+    bytes_of: dict[int, int] = {}
+    for index, _ in row.waiting:
+        tensor = problem.tensors[index]
+        if problem.units[tensor.unit].latest >= problem.forward:
+            bytes_of[tensor.unit] = bytes_of.get(tensor.unit, 0) + tensor.size
+    return [(size, problem.units[unit].work) for unit, size in bytes_of.items()]
 
 
 def least_end(problem: Problem, tensor: Tensor) -> int:

@@ -20,6 +20,9 @@ from micrograft.planning.recompute_problem import Choice, Problem, Read, Tensor
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
+_STEADY = 150
+"""Tensors up to which the solver gets all of its work; where there are more, as much less."""
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -189,7 +192,8 @@ class _Model:
             self._hint(first)
         solver = self._cp.CpSolver()
         solver.parameters.num_workers = effort.workers
-        solver.parameters.max_deterministic_time = effort.work
+        # a unit of its work takes longer the more there is
+        solver.parameters.max_deterministic_time = effort.work * min(1.0, _STEADY / len(self._problem.tensors))
         solver.parameters.max_time_in_seconds = effort.seconds
         solver.parameters.linearization_level = 2
         solver.parameters.random_seed = 0

@@ -6,6 +6,7 @@ know that there is such a thing. They read what the first ones read and give the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,10 @@ from micrograft.planning.recompute_bound import least_work, rows
 from micrograft.planning.recompute_exact import search_exactly
 from micrograft.planning.recompute_greedy import search_greedily, smallest_peak
 from micrograft.planning.recompute_problem import Choice, Problem, peak, pose, roots
+
+_SOLVED = 800
+"""Tensors, at most, for a solver that is to end by its own count of work: where there are more, that is spent before
+it finds anything."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,8 @@ def rematerialize(
     """The schedule with the least work whose live bytes never exceed `budget`.
 
     schedule: forward nodes first; their order and that of the others stay. results: values read behind the last
-    node. sample: the network's input, if it lies in the arena. Where ortools is not installed, a greedy search
-    answers, with a weaker bound.
+    node. sample: the network's input, if it lies in the arena. Where ortools is not installed, or there is too much for
+    it, a greedy search answers, with a weaker bound.
     """
     problem = pose(schedule, results, sample)
     choice = Choice()
@@ -53,7 +58,8 @@ def rematerialize(
     if peak(problem, choice) > budget:
         found = search_greedily(problem, budget)
         proven, bound = False, least_work(problem, rows(problem, budget))
-        if effort.work > 0 and solver_is_there():
+        unproven = found is None or found.work(problem) > bound
+        if unproven and _solves(problem, effort):
             found, proof = search_exactly(problem, budget, found, effort)
             bound, proven = proof.bound, proof.infeasible
         if found is None:
@@ -63,6 +69,12 @@ def rematerialize(
     nodes = sum(problem.units[unit].last - problem.units[unit].first + 1 for unit in choice.slots)
     done = Recomputation(nodes, choice.work(problem), problem.work, bound)
     return Rematerialized(order, peak(problem, choice), done)
+
+
+def _solves(problem: Problem, effort: Effort) -> bool:
+    """Whether the solver is there and has a chance."""
+    small = len(problem.tensors) <= _SOLVED or math.isinf(effort.work)
+    return effort.work > 0 and small and solver_is_there()
 
 
 class _Rewriting:

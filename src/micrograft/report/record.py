@@ -82,6 +82,7 @@ class Bill:
             "fits": self.fits,
             "ram": self.ram.to_json(),
             "flash": self.flash.to_json(),
+            "recomputation": self.recomputation.to_json() if self.recomputation else None,
         }
 
 
