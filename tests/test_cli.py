@@ -56,7 +56,7 @@ def run_json(folder: Path, command: str, *words: str, status: int = 0) -> dict[s
 
 def test_the_commands_are_those_of_the_manual() -> None:
     """No more and no fewer, each with help."""
-    names = ["boards", "build", "demo", "inspect", "methods", "plan", "predict", "quantize", "train"]
+    names = ["boards", "build", "demo", "inspect", "methods", "plan", "predict", "quantize", "search", "train"]
     assert sorted(main.commands) == names
     for name in names:
         assert "Usage:" in CliRunner().invoke(main, [name, "--help"]).stdout
