@@ -1,0 +1,85 @@
+"""`micrograft search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from micrograft.adapter import Origin
+from micrograft.boards import find_board
+from micrograft.cli.options import CLASSES, JSON, MODEL, PATH, SHAPE, options
+from micrograft.cli.show import show, show_json
+from micrograft.explore import Quest
+from micrograft.explore import search as run_search
+from micrograft.files import writing_folder
+from micrograft.laboratory import running_trials
+from micrograft.model import DEFAULT_BOARD
+from micrograft.peft.head import Head
+from micrograft.recipe import Recipe, usual_loss
+from micrograft.report.findings import findings_text, write_findings
+from micrograft.report.html import html_search
+from micrograft.report.progress import showing_progress
+from micrograft.samples import Samples, check_inputs, read_data
+from micrograft.search.evolve import Evolution
+from micrograft.search.holdout import episodes_of
+from micrograft.search.store import Store
+from micrograft.spec import parse_clip, parse_optimizer, parse_shapes
+
+
+@click.command()
+@options(
+    MODEL,
+    click.option("--data", type=PATH, required=True, metavar="D.npz", help="x, y, perhaps task."),
+    click.option("--board", default=DEFAULT_BOARD, show_default=True),
+    click.option("--ram", type=click.IntRange(min=1), metavar="BYTES", help="By default all of it."),
+    click.option("--max-written", type=click.IntRange(min=1), metavar="BYTES", help="By a save to flash."),
+    click.option("--max-work", type=click.IntRange(min=1), metavar="N", help="Estimated instructions of a step."),
+    click.option("--shots", type=click.IntRange(min=1), metavar="K", help="Learn from the first K of each class."),
+    click.option("--episodes", default=3, show_default=True, type=click.IntRange(min=1), help="Learned in each trial."),
+    click.option("--epochs", default=1, show_default=True, type=click.IntRange(min=1), help="Times over."),
+    click.option("--judged", default=200, show_default=True, type=click.IntRange(min=1), help="Samples of an episode."),
+    click.option("--generations", default=4, show_default=True, type=click.IntRange(min=0), help="Of the evolution."),
+    click.option("--children", default=8, show_default=True, type=click.IntRange(min=1), help="In each generation."),
+    click.option("--optimizer", default="sgd:lr=0.05", show_default=True, help="And a quarter of lr."),
+    click.option("--clip", default="tensor:1", show_default=True, help="As for train."),
+    click.option("--seed", default=0, show_default=True, help="Of new parameters and of the evolution."),
+    click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default all cores."),
+    click.option("--cluster", metavar="ADDRESS", help="Run the trials on a Ray cluster; `auto` finds one."),
+    click.option("--store", type=PATH, metavar="DIR", help="What was measured; by default trials in --out."),
+    click.option("--out", type=PATH, required=True, metavar="DIR", help="Gets the front, schemes and a report."),
+    CLASSES,
+    SHAPE,
+    JSON,
+)
+def search(model: Path, data: Path, out: Path, as_json: bool, **words: Any) -> None:
+    """Find what to train of MODEL within a budget of RAM: layer by layer, measured on the data."""
+    place, optimizer, clip = find_board(words["board"]), parse_optimizer(words["optimizer"]), parse_clip(words["clip"])
+    with writing_folder(out, "trials"):
+        pass  # whether it can be written shows before anything is measured
+    file = read_data(data)
+    network = Origin(words["classes"], words["seed"], parse_shapes(words["shapes"])).load(model)
+    samples = Samples(check_inputs(file.train.x, network.inputs[0]), file.train.y)
+    episodes = episodes_of(samples, file.tasks, words["shots"])
+    quest = Quest(
+        network,
+        place,
+        Recipe((Head(),), optimizer, usual_loss(samples.y), clip, seed=words["seed"]),
+        episodes,
+        steps=words["epochs"] * max(len(episode.learn) for episode in episodes),
+        ram=words["ram"] or place.ram.size,
+        with_head=words["classes"] is not None,
+        searched=words["episodes"],
+        judged=words["judged"],
+        written=words["max_written"],
+        work=words["max_work"],
+        evolution=Evolution(words["generations"], words["children"], seed=words["seed"]),
+    )
+    run = running_trials(words["jobs"], words["cluster"])
+    with showing_progress("planning") as progress:
+        findings, schemes = run_search(quest, Store(words["store"] or out / "trials"), run, progress)
+    with writing_folder(out, "search") as new:
+        write_findings(new, findings, schemes)
+        (new / "report.html").write_text(html_search(findings))
+    show_json(findings.to_json()) if as_json else show(findings_text(findings))
