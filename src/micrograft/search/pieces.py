@@ -11,7 +11,6 @@ from typing import Literal
 
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node
-from micrograft.ir.types import DType
 from micrograft.ops import operator_of
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, exactly, layers_to_adapt
@@ -26,8 +25,11 @@ RATIOS = (0.125, 0.25, 0.5, 1.0)
 RANKS = (4,)
 """Of LoRA, with A trained (`lora`) and frozen (`lora_b`)."""
 
-_SHARED = ("linear", "conv", "depthwise_conv")
+_SHARED = tuple(f"{codes}{base}" for codes in ("", "quantized_") for base in ("linear", "conv", "depthwise_conv"))
 """Operators of whose weight a share can be trained."""
+
+_ADAPTED = tuple(f"{codes}{base}" for codes in ("", "quantized_") for base in ("linear", "conv"))
+"""Operators that LoRA adapts, but for grouped ones."""
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +58,7 @@ class Piece:
 
 def pieces(network: Graph, ratios: Sequence[float] = RATIOS, ranks: Sequence[int] = RANKS) -> tuple[Piece, ...]:
     """Everything that could be trained, layer by layer."""
-    learnable = {param.name for param in network.params if param.learnable and param.value.dtype is DType.FLOAT32}
+    learnable = {param.name for param in network.params if param.learnable}
     found: dict[Piece, None] = {}
     for node in network.nodes:
         for index, value in enumerate(node.inputs):
@@ -110,9 +112,10 @@ def _of_tensor(node: Node, role: str | None, ratios: Sequence[float]) -> Iterato
 
 def _lora_layers(network: Graph) -> Iterator[str]:
     try:
-        nodes = layers_to_adapt(network, ("linear", "conv"), "")
+        nodes = layers_to_adapt(network, _ADAPTED, "")
     except MicrograftError:
         return
     for node in nodes:
-        if getattr(node.attrs, "groups", 1) == 1 and "|" not in node.origin:
+        conv = getattr(node.attrs, "conv", node.attrs)
+        if getattr(conv, "groups", 1) == 1 and "|" not in node.origin:
             yield node.origin
