@@ -1,19 +1,19 @@
 """python -m benchmarks.accuracy digits|activity|signs [--seeds 3] [--minutes M] [--only LoRA] [--show]
 
 Runs what is missing and prints the table. Finished trials lie below out/accuracy; an interrupted run goes on where it
-was. --minutes: stop after so many. --only: trials that fit, written as `start, learned, precision, group, seed`
+was. --minutes: stop after so many. --only: trials that fit, written as `start, learned, precision, group, seed, rate`
 ("head start, LoRA*int8"). --show: run nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-from fnmatch import fnmatchcase
 
 from benchmarks.accuracy import activity, digits, signs
-from benchmarks.accuracy.trials import Store, Trial, run_all, table
+from benchmarks.accuracy.protocol import Study, run_all, table
+from benchmarks.accuracy.trials import Store
 
-STUDIES = {"digits": digits, "activity": activity, "signs": signs}
+STUDIES: dict[str, Study] = {"digits": digits, "activity": activity, "signs": signs}
 
 
 def main() -> None:
@@ -25,17 +25,9 @@ def main() -> None:
     parser.add_argument("--show", action="store_true")
     words = parser.parse_args()
     study, store = STUDIES[words.study], Store(words.study)
-    trials = [
-        Trial(row, group, seed)
-        for seed in range(words.seeds)
-        for row in study.rows()
-        for group in study.groups()
-        if seed == 0 or row.method
-    ]
-    wanted = [trial for trial in trials if fnmatchcase(trial.name, f"*{words.only}*")]
     if not words.show:
-        run_all(store, wanted, study.run, words.minutes)
-    print(table(store, trials, study.groups(), words.seeds))
+        run_all(store, study, words.seeds, words.minutes, words.only)
+    print(table(store, study, words.seeds))
 
 
 if __name__ == "__main__":

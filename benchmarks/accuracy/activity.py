@@ -46,13 +46,13 @@ def rows() -> list[Row]:
     for precision in ("float32", "int8"):
         found += [
             Row(start, "nothing", precision),
-            Row(start, "head", precision, "head", "sgd:lr=0.1", 10),
-            Row(start, "bias", precision, "bias", "sgd:lr=0.05", 10),
-            Row(start, "LoRA", precision, "lora:rank=4", "sgd:lr=0.05", 10),
-            Row(start, "LoRA and head", precision, "lora:rank=4+head", "sgd:lr=0.05", 10),
-            Row(start, "full", precision, "full", "sgd:lr=0.03", 10),
+            Row(start, "head", precision, "head", (0.03, 0.1, 0.3), 10),
+            Row(start, "bias", precision, "bias", (0.02, 0.05, 0.1), 10),
+            Row(start, "LoRA", precision, "lora:rank=4", (0.02, 0.05, 0.1), 10),
+            Row(start, "LoRA and head", precision, "lora:rank=4+head", (0.02, 0.05, 0.1), 10),
+            Row(start, "full", precision, "full", (0.01, 0.03, 0.1), 10),
         ]
-    return [*found, Row(start, "full, without QAS", "int8", "full", "sgd:lr=0.1,qas=false", 10)]
+    return [*found, Row(start, "full, without QAS", "int8", "full", (0.03, 0.1, 0.3), 10, optimizer="sgd:qas=false")]
 
 
 def run(trial: Trial) -> float:
@@ -66,7 +66,7 @@ def run(trial: Trial) -> float:
     given, asked = np.concatenate(first), np.concatenate(last)
     network = _start(trial.row.precision, trial.group)
     x, y = data["x"], data["y"]
-    return learn(network, trial.row, Samples(x[given], y[given]), Samples(x[asked], y[asked]), trial.seed)
+    return learn(network, trial, Samples(x[given], y[given]), Samples(x[asked], y[asked]))
 
 
 def _module() -> nn.Sequential:

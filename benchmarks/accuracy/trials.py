@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from micrograft import api
-from micrograft.errors import MicrograftError
+from micrograft.codegen.artifact import Library
 from micrograft.ir.graph import Graph
+from micrograft.ir.types import Array
 from micrograft.passes.merge_adapters import with_values
 from micrograft.precision import Quantized, quantize_as
-from micrograft.report.progress import showing_progress
+from micrograft.recipe import Additions, Gradients
 from micrograft.samples import Samples
-from micrograft.spec import parse_clip, parse_methods, parse_optimizer
+from micrograft.spec import parse_methods, parse_optimizer
 
 FOLDER = Path(__file__).parents[2] / "out" / "accuracy"
 SHARED = Path(__file__).parents[3] / "shared"
@@ -25,38 +26,44 @@ SHARED = Path(__file__).parents[3] / "shared"
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. start: which network it starts from. method, optimizer, clip: as on the command line.
+    """A way of learning. start: which network it starts from. method, optimizer: as on the command line.
 
-    The learning rate falls to 0 along a line. shift: each time a sample is shown it is moved by up to so many places
-    along its first axis, which costs a device nothing. An empty method is the start itself.
+    rates: learning rates to choose from, the smaller first; one falls to 0 along a line. shift: each time a sample is
+    shown it is moved by up to so many places along its first axis, which costs a device nothing. An empty method is the
+    start itself.
     """
 
     start: str
     name: str
     precision: str
     method: str = ""
-    optimizer: str = "sgd:lr=0.1"
+    rates: tuple[float, ...] = ()
     epochs: int = 20
-    clip: str = "tensor:1"
     shift: int = 0
+    optimizer: str = "sgd"
+    gradients: Gradients = "float32"
+    additions: Additions = "float32"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One row on one held-out group with one seed."""
+    """One row at one learning rate on one held-out group (a person, a fold) with one seed."""
 
     row: Row
+    rate: float
     group: str
     seed: int
 
     @property
     def key(self) -> str:
-        settings = [value for name, value in vars(self.row).items() if name != "shift" or value]
-        return json.dumps([*settings, self.group, self.seed])
+        """What the result follows from."""
+        settings = {name: value for name, value in vars(self.row).items() if name not in ("name", "rates")}
+        return json.dumps({**settings, "rate": self.rate, "group": self.group, "seed": self.seed})
 
     @property
     def name(self) -> str:
-        return f"{self.row.start}, {self.row.name}, {self.row.precision}, {self.group}, seed {self.seed}"
+        row = self.row
+        return f"{row.start}, {row.name}, {row.precision}, {self.group}, seed {self.seed}, rate {self.rate}"
 
 
 Run = Callable[[Trial], float]
@@ -68,66 +75,63 @@ class Store:
 
     def __init__(self, name: str) -> None:
         self._path = FOLDER / f"{name}.jsonl"
-        self._found: dict[str, float] = {}
+        self._found: dict[str, tuple[float, float]] = {}
         if self._path.is_file():
             for line in self._path.read_text().splitlines():
                 record = json.loads(line)
-                self._found[record["key"]] = record["accuracy"]
+                self._found[record["key"]] = record["accuracy"], record["seconds"]
 
-    def get(self, trial: Trial) -> float | None:
-        return self._found.get(trial.key)
+    def accuracy(self, trial: Trial) -> float | None:
+        return self._found.get(trial.key, (None, 0.0))[0]
 
-    def put(self, trial: Trial, accuracy: float) -> None:
-        self._found[trial.key] = accuracy
+    def seconds(self, trial: Trial) -> float:
+        return self._found.get(trial.key, (None, 0.0))[1]
+
+    def run(self, trial: Trial, run: Run) -> None:
+        start = time.monotonic()
+        accuracy = run(trial)
+        found = self._found[trial.key] = accuracy, round(time.monotonic() - start, 2)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as stream:
-            stream.write(json.dumps({"key": trial.key, "accuracy": accuracy}) + "\n")
+            stream.write(json.dumps({"key": trial.key, "accuracy": found[0], "seconds": found[1]}) + "\n")
 
 
-def run_all(store: Store, trials: Sequence[Trial], run: Run, minutes: float) -> None:
-    """Run what the store lacks, until it has all or so many minutes are over; leave out what the library refuses."""
-    left = [trial for trial in trials if store.get(trial) is None]
-    end = time.monotonic() + 60 * minutes
-    refused: set[Row] = set()
-    with showing_progress("loading") as progress:
-        for done, trial in enumerate(left):
-            if time.monotonic() > end:
-                return
-            progress("trials", done, len(left), None)
-            if trial.row in refused:
-                continue
-            try:
-                store.put(trial, run(trial))
-            except MicrograftError as error:
-                refused.add(trial.row)
-                print(f"left out: {trial.row.name} in {trial.row.precision}: {error}", flush=True)
-
-
-def learn(network: Graph, row: Row, samples: Samples, test: Samples, seed: int) -> float:
+def learn(network: Graph, trial: Trial, samples: Samples, test: Samples) -> float:
     """Adapt, compile for this computer, learn sample by sample, and judge. The share of `test` that is right."""
+    row = trial.row
     if not row.method:
-        library = api.freeze(network)
-    else:
-        optimizer, clip = parse_optimizer(row.optimizer), parse_clip(row.clip)
-        recipe = api.Recipe(parse_methods(row.method), optimizer, clip=clip, seed=seed)
-        library = api.adapt(network, recipe, samples.x[:16])
+        return _judge(api.freeze(network), test)
+    recipe = api.Recipe(
+        parse_methods(row.method),
+        parse_optimizer(row.optimizer),
+        seed=trial.seed,
+        gradients=row.gradients,
+        additions=row.additions,
+    )
+    library = api.adapt(network, recipe, samples.x[:16])
     given = api.check_samples(library, samples)
-    asked = api.check_samples(library, test)
-    generator = np.random.default_rng(seed)
-    steps = row.epochs * len(given) if row.method else 0
+    assert given.y is not None
+    generator = np.random.default_rng(trial.seed)
+    order = np.concatenate([generator.permutation(len(given)) for _ in range(row.epochs)])
     with api.host(library) as runner:
-        order = np.concatenate([generator.permutation(len(given)) for _ in range(row.epochs)])
-        for step, index in enumerate(order[:steps]):
-            assert given.y is not None
-            runner.set_learning_rate(optimizer.lr * (1 - step / steps))
+        for step, index in enumerate(order):
+            runner.set_learning_rate(trial.rate * (1 - step / len(order)))
             sample = given.x[index]
             if row.shift:
                 sample = np.roll(sample, generator.integers(-row.shift, row.shift + 1), axis=-3)
             if not np.isfinite(runner.train_step(sample, given.y[index])):
                 return 0.0  # it exploded, and knows nothing any more
-        answers = np.array([runner.predict(sample).argmax() for sample in asked.x])
+        return _right(api.predict(runner, api.check_samples(library, test).x), test)
+
+
+def _judge(library: Library, test: Samples) -> float:
+    with api.host(library) as runner:
+        return _right(api.predict(runner, api.check_samples(library, test).x), test)
+
+
+def _right(answers: Array, test: Samples) -> float:
     assert test.y is not None
-    return float(np.mean(answers == test.y.ravel()))
+    return float(np.mean(answers.reshape(len(answers), -1).argmax(axis=1) == test.y.ravel()))
 
 
 def save_start(path: Path, trained: Quantized) -> None:
@@ -148,35 +152,3 @@ def read_start(path: Path, network: Graph, kind: str) -> Graph:
     ends = {name: data for name, data in arrays.items() if name.startswith("range ")}
     ranges = {name[6:]: (float(low), float(high)) for name, (low, high) in ends.items()}
     return quantize_as(floats, ranges)
-
-
-def table(store: Store, trials: Iterable[Trial], groups: Sequence[str], seeds: int) -> str:
-    """A line for each way of learning, float32 beside int8: the mean over groups and seeds, the standard deviation of
-    the seeds' means, and the worst and best group."""
-    names = dict.fromkeys((trial.row.start, trial.row.name) for trial in trials)
-    rows = {(trial.row.start, trial.row.name, trial.row.precision): trial.row for trial in trials}
-    lines = ["| start | learned | float32 | worst, best | int8 | worst, best |", "|---|---|---|---|---|---|"]
-    for start, name in names:
-        cells = []
-        for precision in ("float32", "int8"):
-            row = rows.get((start, name, precision))
-            cells += ["", ""] if row is None else _cells(store, row, groups, seeds)
-        if any(cells):
-            lines.append(f"| {start} | {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cells(store: Store, row: Row, groups: Sequence[str], seeds: int) -> list[str]:
-    used = range(seeds if row.method else 1)
-    found = np.array([[_or_nan(store.get(Trial(row, group, seed))) for group in groups] for seed in used]) * 100
-    whole = ~np.isnan(found).any(axis=1)
-    if not whole.any():
-        return ["", ""]
-    means, by_group = found[whole].mean(axis=1), found[whole].mean(axis=0)
-    spread = f" ± {means.std(ddof=1):.1f}" if len(means) > 1 else ""
-    short = "" if whole.all() else f" ({whole.sum()} of {len(whole)} seeds)"
-    return [f"{means.mean():.1f}{spread}{short}", f"{by_group.min():.0f}, {by_group.max():.0f}"]
-
-
-def _or_nan(accuracy: float | None) -> float:
-    return np.nan if accuracy is None else accuracy
