@@ -45,10 +45,10 @@ def _methods(start: str) -> list[Row]:
     for precision_ in ("float32", "int8"):
         found += [
             Row(start, "nothing", precision_),
-            Row(start, "head", precision_, "head", (0.05, 0.2, 0.5)),
-            Row(start, "bias", precision_, "bias", (0.05, 0.1, 0.2)),
-            Row(start, "LoRA", precision_, "lora:rank=4", (0.05, 0.1, 0.2)),
-            Row(start, "LoRA and head", precision_, "lora:rank=4+head", (0.05, 0.1, 0.2)),
+            Row(start, "head", precision_, "head", (0.2, 0.5, 1.0)),
+            Row(start, "bias", precision_, "bias", (0.1, 0.2, 0.4)),
+            Row(start, "LoRA", precision_, "lora:rank=4", (0.1, 0.2, 0.4)),
+            Row(start, "LoRA and head", precision_, "lora:rank=4+head", (0.1, 0.2, 0.4)),
             Row(start, "LoRA and head, shifted", precision_, "lora:rank=4+head", (0.05, 0.1, 0.2), 30, shift=3),
             Row(start, "full", precision_, "full", (0.01, 0.03, 0.1)),
         ]
@@ -61,7 +61,7 @@ def _methods(start: str) -> list[Row]:
 
 def _integers(start: str) -> list[Row]:
     """Learning in integers: gradients, then what is added too."""
-    lora, rates = "lora:rank=4+head", (0.05, 0.1, 0.2)
+    lora, rates = "lora:rank=4+head", (0.1, 0.2, 0.4)
     if start != "head start":
         return []
     return [
