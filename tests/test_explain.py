@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,14 @@ from micrograft.codegen.artifact import Library
 from micrograft.explain import block_and_buffers, explain
 from micrograft.ir.graph import Graph
 from micrograft.passes.attach_optimizer import Adam, Clip
+from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.peft.lora import LoRA
 from micrograft.recipe import Recipe
 from micrograft.report.explanation import Explanation, explain_plan
 from micrograft.report.text import to_text
 from micrograft.report.timeline import ROWS, explanation_text
 from micrograft.spec import parse_clip, parse_methods, parse_optimizer
+from tests import int8_networks
 from tests.tiny import write_network
 
 RECIPE = Recipe((LoRA(rank=2),), optimizer=Adam(), clip=Clip(1.0, "global"))
@@ -74,6 +77,17 @@ def test_every_change_is_what_planning_its_words_gives(
         assert block_and_buffers(other) - block_and_buffers(library) == change.ram < 0
         assert other.memory.arena - library.memory.arena == change.arena
         assert sum(param.value.type.size for param in other.graph.trainable) == change.trainable
+
+
+def test_integer_gradients_are_proposed_to_int8_networks() -> None:
+    """With the bytes that they save, to the byte; and not to one that has them."""
+    network = fuse_quantization(int8_networks.drawn())
+    whole = Recipe((LoRA(rank=2),))
+    narrow = replace(whole, gradients="int8", additions="int8")
+    library, other = api.adapt(network, whole), api.adapt(network, narrow)
+    found = {change.words: change.ram for change in explain(library, whole, network).changes}
+    assert found["--gradients int8 --additions int8"] == block_and_buffers(other) - block_and_buffers(library) < 0
+    assert not [change for change in explain(other, narrow, network).changes if "--gradients" in change.words]
 
 
 def test_tensors_add_up_to_what_is_alive(library: Library, explanation: Explanation) -> None:

@@ -98,6 +98,8 @@ def _words(recipe: Recipe, variation: Variation) -> str:
         "optimizer": lambda each: optimizer_text(each.optimizer),
         "clip": lambda each: clip_text(each.clip),
         "accumulate": lambda each: str(each.accumulate),
+        "gradients": lambda each: each.gradients,
+        "additions": lambda each: each.additions,
     }
     differing = {name: text(other) for name, text in options.items() if text(other) != text(recipe)}
     return shlex.join(word for name, text in differing.items() for word in (f"--{name}", text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from micrograft.peft.method import Method
 
 Gradients = Literal["float32", "int16", "int8"]
 """What the gradients of an int8 network are computed in."""
+
+GRADIENTS: tuple[Gradients, ...] = get_args(Gradients)
+"""The most bits first."""
 
 Additions = Literal["float32", "int16", "int8"]
 """What an int8 network's adapters and head are held in."""
@@ -50,11 +53,6 @@ class Recipe:
 
 def usual_gradients(board: Board | None) -> Gradients:
     """What gradients are computed in unless a person says otherwise: integers where a core has no float unit."""
-    return "float32" if board is None or board.fpu else "int16"
-
-
-def usual_additions(board: Board | None) -> Additions:
-    """What adapters and head are held in unless a person says otherwise: codes where a core has no float unit."""
     return "float32" if board is None or board.fpu else "int16"
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from micrograft.passes.differentiate import LOSSES
-from micrograft.recipe import Additions, Gradients
+from micrograft.recipe import GRADIENTS, Additions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,7 +58,7 @@ HOW = options(
     ),
     click.option(
         "--gradients",
-        type=click.Choice(get_args(Gradients)),
+        type=click.Choice(GRADIENTS),
         help="Of an int8 network; by default int16 where the board has no float unit, else float32.",
     ),
     click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from micrograft.files import writing_folder
 from micrograft.laboratory import running_trials
 from micrograft.model import DEFAULT_BOARD
 from micrograft.peft.head import Head
-from micrograft.recipe import Recipe, usual_loss
+from micrograft.recipe import Recipe, usual_gradients, usual_loss
 from micrograft.report.findings import findings_text, write_findings
 from micrograft.report.html import html_search
 from micrograft.report.progress import showing_progress
@@ -62,10 +63,13 @@ def search(model: Path, data: Path, out: Path, as_json: bool, **words: Any) -> N
     network = Origin(words["classes"], words["seed"], parse_shapes(words["shapes"])).load(model)
     samples = Samples(check_inputs(file.train.x, network.inputs[0]), file.train.y)
     episodes = episodes_of(samples, file.tasks, words["shots"])
+    recipe = Recipe((Head(),), optimizer, usual_loss(samples.y), clip, seed=words["seed"])
+    gradients = usual_gradients(place)
+    recipe = replace(recipe, gradients=gradients, additions=gradients)
     quest = Quest(
         network,
         place,
-        Recipe((Head(),), optimizer, usual_loss(samples.y), clip, seed=words["seed"]),
+        recipe,
         episodes,
         steps=words["epochs"] * max(len(episode.learn) for episode in episodes),
         ram=words["ram"] or place.ram.size,

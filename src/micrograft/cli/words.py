@@ -17,7 +17,7 @@ from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array, DType
 from micrograft.model import PeftModel, get_peft_model
-from micrograft.recipe import usual_additions, usual_gradients
+from micrograft.recipe import usual_gradients
 from micrograft.report.progress import showing_progress
 from micrograft.report.record import Choice
 from micrograft.samples import Samples, read_data
@@ -39,6 +39,7 @@ def adapted_network(model: Path, words: dict[str, Any], board: str | None, *, au
         parse_clip(words["clip"]),
     )
     place = find_board(board) if board is not None else None
+    gradients = words["gradients"] or usual_gradients(place)
     network, origin, samples = network_of(model, words)
     return get_peft_model(
         network,
@@ -51,8 +52,8 @@ def adapted_network(model: Path, words: dict[str, Any], board: str | None, *, au
         seed=words["seed"],
         name=words["name"],
         arena=parse_arena(words["arena"]) if words["arena"] is not None else None,
-        gradients=words["gradients"] or usual_gradients(place),
-        additions=words["additions"] or usual_additions(place),
+        gradients=gradients,
+        additions=words["additions"] or gradients,
         truncate=words["truncate"] or 0,
         reversible=words["reversible"] == "auto",
         origin=origin,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from micrograft.ir.graph import Graph, Phase
+from micrograft.ir.types import DType
 from micrograft.passes.attach_optimizer import SGD, Adam
 from micrograft.peft.bias import Bias
 from micrograft.peft.full import Full
@@ -19,7 +20,7 @@ from micrograft.peft.method import Method, exactly, matches
 from micrograft.peft.scheme import Scheme
 from micrograft.peft.sparse import Sparse
 from micrograft.planning.plan import Plan, Purpose
-from micrograft.recipe import Recipe
+from micrograft.recipe import GRADIENTS, Recipe
 
 _LAYERS = 3
 """Layers that are looked at one by one: those that keep most at the peak."""
@@ -36,6 +37,8 @@ class Variation:
 def variations(recipe: Recipe, graph: Graph, plan: Plan) -> Iterator[Variation]:
     """Recipes that may need less than `recipe`, whose adapted network is `graph` and whose step is `plan`."""
     yield from _settings(recipe)
+    if any(value.dtype is DType.INT8 for value in graph.values):
+        yield from _narrower(recipe)
     for index, method in enumerate(recipe.methods):
         for what, others in _instead_of(method, graph, plan):
             methods = (*recipe.methods[:index], *others, *recipe.methods[index + 1 :])
@@ -70,6 +73,13 @@ def _settings(recipe: Recipe) -> Iterator[Variation]:
         yield Variation("plain SGD, which holds no state; it wants another learning rate", _with(recipe, plain))
     elif optimizer.momentum:
         yield Variation("SGD without momentum, which holds no state", _with(recipe, replace(optimizer, momentum=0.0)))
+
+
+def _narrower(recipe: Recipe) -> Iterator[Variation]:
+    """The same training of an int8 network in integers of fewer bits."""
+    for dtype in GRADIENTS[GRADIENTS.index(recipe.gradients) + 1 :]:
+        what = f"compute gradients in {dtype} and hold adapters and head in it"
+        yield Variation(what, replace(recipe, gradients=dtype, additions=dtype))
 
 
 def _with(recipe: Recipe, optimizer: SGD) -> Recipe:
