@@ -106,13 +106,14 @@ def build_library(
     sanitize: bool = False,
     strict: bool = False,
     optimize: str = "-O2",
+    defines: Sequence[str] = (),
 ) -> Path:
     """Compiles `files` to the shared library `out`, for this machine with all its instructions.
 
     `sanitize` kills the process at the first undefined behaviour. `strict` turns our warnings
-    on, as errors. Raises `MicrograftError` with the compiler's first error.
+    on, as errors. `defines` are preprocessor's, `NAME=value`. Raises `MicrograftError` with the compiler's first error.
     """
-    flags = [*STANDARD, optimize, "-shared", "-fPIC", "-mcpu=native"]
+    flags = [*STANDARD, optimize, *(f"-D{define}" for define in defines), "-shared", "-fPIC", "-mcpu=native"]
     flags += ["-fsanitize=undefined", "-fsanitize-trap=undefined"] if sanitize else ["-fno-sanitize=undefined"]
     with _scratch(out) as scratch:
         made = Path(scratch) / out.name

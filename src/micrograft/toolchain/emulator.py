@@ -17,7 +17,7 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from micrograft.errors import MicrograftError
 from micrograft.toolchain.build import Firmware, Symbol
-from micrograft.toolchain.probe import Probe, detach
+from micrograft.toolchain.probe import Probe, Profile, detach
 
 CORES = {
     "cortex_m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
@@ -124,6 +124,16 @@ class Emulator:
             detach(self._engine, handles, self.symbols["mg_idle"].address)
         if self.board.core == "cortex_m0plus" and probe.misaligned is not None:
             raise MicrograftError(f"misaligned access at {probe.misaligned:#010x}", where=self.board.name)
+
+    @contextmanager
+    def profiling(self) -> Iterator[Profile]:
+        """Counts, over all calls within, how often each instruction in flash runs."""
+        profile = Profile(range(self.board.flash.origin, self.board.flash.origin + self.firmware.flash))
+        handles = profile.attach(self._engine)
+        try:
+            yield profile
+        finally:
+            detach(self._engine, handles, self.symbols["mg_idle"].address)
 
     def _map_memory(self) -> None:
         flash, ram = self.board.flash, self.board.ram

@@ -21,6 +21,12 @@ typedef struct {
     watch_t watches[WATCHES];
 } probe_t;
 
+/* Mirrored in profile.py. */
+typedef struct {
+    uint64_t start, end; /* given: the code that is counted */
+    uint64_t *counts;    /* found: how often each halfword of it was executed as the first of an instruction */
+} profile_t;
+
 typedef int (*register_access_t)(void *engine, int number, void *value);
 
 enum { REGISTER_CPSR = 3 }; /* UC_ARM_REG_CPSR */
@@ -28,12 +34,22 @@ enum { REGISTER_CPSR = 3 }; /* UC_ARM_REG_CPSR */
 
 void mg_hook_instruction(void *engine, uint64_t address, uint32_t size, void *user);
 void mg_hook_memory(void *engine, int type, uint64_t address, int size, int64_t value, void *user);
+void mg_hook_profile(void *engine, uint64_t address, uint32_t size, void *user);
 
 void mg_hook_instruction(void *engine, uint64_t address, uint32_t size, void *user) {
     (void)engine;
     (void)address;
     (void)size;
     ((probe_t *)user)->instructions++;
+}
+
+void mg_hook_profile(void *engine, uint64_t address, uint32_t size, void *user) {
+    const profile_t *profile = user;
+    (void)engine;
+    (void)size;
+    if (address >= profile->start && address < profile->end) {
+        profile->counts[(address - profile->start) / 2]++;
+    }
 }
 
 /* A memory hook leaves unicorn 2.1.4 in the If-Then state of the instruction that it interrupted, and the next

@@ -79,19 +79,46 @@ class Probe:
         hooks = [(uc.UC_HOOK_CODE, _hooks().mg_hook_instruction)]
         if self.memory:
             hooks.append((uc.UC_HOOK_MEM_READ | uc.UC_HOOK_MEM_WRITE, _hooks().mg_hook_memory))
-        handles = []
-        for kind, function in hooks:
-            handle = ctypes.c_size_t()
-            pointer = ctypes.cast(function, ctypes.c_void_p)
-            everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)
-            error = uclib.uc_hook_add(
-                engine._uch, ctypes.byref(handle), kind, pointer, ctypes.byref(self._counters), *everywhere
-            )
-            if error:
-                raise MicrograftError(f"unicorn refused a hook, error {error}")
-            handles.append(handle.value)
+        handles = [_add_hook(engine, kind, function, self._counters) for kind, function in hooks]
         _forget_translations(engine)
         return handles
+
+
+class _Profile(ctypes.Structure):
+    """`profile_t` of hooks.c, field by field."""
+
+    _fields_ = (("start", ctypes.c_uint64), ("end", ctypes.c_uint64), ("counts", ctypes.POINTER(ctypes.c_uint64)))
+
+
+class Profile:
+    """How often each instruction of a range of code ran."""
+
+    def __init__(self, code: range) -> None:
+        self._code = code
+        self._counts = (ctypes.c_uint64 * (len(code) // 2 + 1))()
+        self._given = _Profile(code.start, code.stop, self._counts)
+
+    def instructions(self, code: range) -> int:
+        """Instructions executed at these addresses, which lie in the range."""
+        start = self._code.start
+        return sum(self._counts[(code.start - start) // 2 : (code.stop - start + 1) // 2])
+
+    def attach(self, engine: Any) -> list[int]:
+        """Hooks this profile to a unicorn engine; returns the hook's handle, for `detach`."""
+        handle = _add_hook(engine, uc.UC_HOOK_CODE, _hooks().mg_hook_profile, self._given)
+        _forget_translations(engine)
+        return [handle]
+
+
+def _add_hook(engine: Any, kind: int, function: Any, given: ctypes.Structure) -> int:
+    """Its handle."""
+    handle = ctypes.c_size_t()
+    pointer = ctypes.cast(function, ctypes.c_void_p)
+    everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)
+    error = uclib.uc_hook_add(engine._uch, ctypes.byref(handle), kind, pointer, ctypes.byref(given), *everywhere)
+    if error:
+        raise MicrograftError(f"unicorn refused a hook, error {error}")
+    return handle.value
 
 
 def _touched(watch: _Watch) -> range:

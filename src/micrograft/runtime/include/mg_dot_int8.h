@@ -1,7 +1,8 @@
-/* Dot products of int8 codes with int32 sums: four outputs at a time, so that each code of x is loaded once. */
+/* Dot products of int8 codes with int32 sums, four at a time, so that each code serves several products. */
 #ifndef MG_DOT_INT8_H
 #define MG_DOT_INT8_H
 
+#include "mg_dsp.h"
 #include "mg_fixed_point.h"
 
 typedef struct {
@@ -18,11 +19,42 @@ static inline mg_four_sums mg_four_biases(const int32_t *bias) {
     return sums;
 }
 
+#if MG_DSP
+/* Four codes: the first and the third, the second and the fourth. */
+typedef struct {
+    mg_pair even, odd;
+} mg_codes_pairs;
+
+/* Four neighbouring codes, each plus what is in its half of `more`. */
+static inline mg_codes_pairs mg_load_pairs(mg_pair more, const int8_t *from) {
+    const mg_quad codes = mg_load_quad(from);
+    mg_codes_pairs pairs;
+    pairs.even = mg_even_codes(more, codes);
+    pairs.odd = mg_odd_codes(more, codes);
+    return pairs;
+}
+
+/* sum plus the products of four numbers with four codes. */
+static inline int32_t mg_add_four_products(mg_codes_pairs a, mg_quad b, int32_t sum) {
+    return mg_add_products(a.odd, mg_odd(b), mg_add_products(a.even, mg_even(b), sum));
+}
+#endif
+
 /* Adds to each lane the products of x - zero with one of four rows of weights, `row` apart. */
 static inline mg_four_sums mg_dot_four_int8(const int8_t *x, int32_t zero, const int8_t *rows, int32_t row,
                                             int32_t length, mg_four_sums sums) {
     const int8_t *a = rows, *b = a + row, *c = b + row, *d = c + row;
     const int8_t *const end = x + length;
+#if MG_DSP
+    const mg_pair less = mg_twice(-zero);
+    for (const int8_t *const quads = x + (length & ~3); x != quads; x += 4, a += 4, b += 4, c += 4, d += 4) {
+        const mg_codes_pairs value = mg_load_pairs(less, x);
+        sums.a = mg_add_four_products(value, mg_load_quad(a), sums.a);
+        sums.b = mg_add_four_products(value, mg_load_quad(b), sums.b);
+        sums.c = mg_add_four_products(value, mg_load_quad(c), sums.c);
+        sums.d = mg_add_four_products(value, mg_load_quad(d), sums.d);
+    }
+#endif
     while (x != end) {
         const int32_t value = *x++ - zero;
         sums.a += value * *a++;
@@ -33,20 +65,27 @@ static inline mg_four_sums mg_dot_four_int8(const int8_t *x, int32_t zero, const
     return sums;
 }
 
-/* The same for one row. */
+/* Adds the products of x - zero with weights for two rows of x by two of weights, all of them `length` long and each
+ * pair behind each other; sums: the first row with both weights, then the second. A function of its own, so that its
+ * loop has all registers. */
+void mg_dot_two_by_two_int8(const int8_t *x, int32_t zero, const int8_t *weight, int32_t length, mg_four_sums *sums);
+
+/* One row by one. */
 static inline int32_t mg_dot_int8(const int8_t *x, int32_t zero, const int8_t *weights, int32_t length, int32_t sum) {
-    for (int32_t i = 0; i < length; ++i) {
+    int32_t i = 0;
+#if MG_DSP
+    const mg_pair less = mg_twice(-zero);
+    for (; i < (length & ~3); i += 4) {
+        sum = mg_add_four_products(mg_load_pairs(less, x + i), mg_load_quad(weights + i), sum);
+    }
+#endif
+    for (; i < length; ++i) {
         sum += (x[i] - zero) * weights[i];
     }
     return sum;
 }
 
-/* What a sum becomes. factor: multiplier and shift. */
-static inline int8_t mg_code_of_sum(const mg_code_range *range, int32_t sum, const int32_t *factor) {
-    return mg_code(range, mg_scaled_sum(range, sum, factor[0], factor[1]));
-}
-
-/* What the sums of four neighbouring outputs become. */
+/* What the sums of four neighbouring outputs become. factors: multiplier and shift of each. */
 static inline void mg_codes_of_four(const mg_code_range *range, mg_four_sums sums, const int32_t *factors, int8_t *y) {
     y[0] = mg_code_of_sum(range, sums.a, factors);
     y[1] = mg_code_of_sum(range, sums.b, factors + 2);

@@ -104,27 +104,6 @@ static inline int32_t mg_scaled_in_integers(int32_t x, int32_t multiplier, int32
     return (int32_t)(nearest > limit ? limit : nearest < -limit ? -limit : nearest);
 }
 
-/* The same in float32. */
-static inline int32_t mg_scaled_in_floats(int32_t x, int32_t multiplier, int32_t shift) {
-    const float limit = 4194304.0f;
-    const float magic = 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to a whole number */
-    const float product = (float)x * mg_factor(multiplier, shift);
-    const float within = product < -limit ? -limit : product > limit ? limit : product;
-    return (int32_t)(mg_bits(within + magic) - mg_bits(magic));
-}
-
-/* What the sum of a layer's products becomes, in steps of its output. */
-static inline int32_t mg_scaled_sum(const mg_code_range *range, int32_t sum, int32_t multiplier, int32_t shift) {
-    if (!range->once) {
-        return mg_rescaled_twice(sum, multiplier, shift);
-    }
-#if defined(__arm__) && !(defined(__ARM_FP) && (__ARM_FP & 4))
-    return mg_scaled_in_integers(sum, multiplier, shift);
-#else
-    return mg_scaled_in_floats(sum, multiplier, shift);
-#endif
-}
-
 /* The int8 code nearest to x between two codes. */
 static inline int8_t mg_clamped(int32_t x, int32_t low, int32_t high) {
     return (int8_t)(x < low ? low : x > high ? high : x);
@@ -133,6 +112,28 @@ static inline int8_t mg_clamped(int32_t x, int32_t low, int32_t high) {
 /* The code of so many steps from zero. */
 static inline int8_t mg_code(const mg_code_range *range, int32_t steps) {
     return mg_clamped(steps + range->zero, range->low, range->high);
+}
+
+/* The code of a layer's sum: in integers, of mg_scaled_in_integers; or in float32, which is clamped before it is rounded,
+ * as that leaves less to do and gives the same. */
+static inline int8_t mg_code_of_sum_once(const mg_code_range *range, int32_t sum, int32_t multiplier, int32_t shift) {
+#if defined(__arm__) && !(defined(__ARM_FP) && (__ARM_FP & 4))
+    return mg_code(range, mg_scaled_in_integers(sum, multiplier, shift));
+#else
+    const float low = (float)(range->low - range->zero), high = (float)(range->high - range->zero);
+    const float magic = 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even */
+    const float product = (float)sum * mg_factor(multiplier, shift);
+    const float within = product < low ? low : product > high ? high : product;
+    return (int8_t)(mg_bits(within + magic) - mg_bits(magic) + (uint32_t)range->zero);
+#endif
+}
+
+/* What the sum of a layer's products becomes. factor: multiplier and shift. */
+static inline int8_t mg_code_of_sum(const mg_code_range *range, int32_t sum, const int32_t *factor) {
+    if (range->once) {
+        return mg_code_of_sum_once(range, sum, factor[0], factor[1]);
+    }
+    return mg_code(range, mg_rescaled_twice(sum, factor[0], factor[1]));
 }
 
 #endif

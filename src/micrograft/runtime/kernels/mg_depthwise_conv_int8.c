@@ -4,6 +4,9 @@
 /* The grid of taps that lie on the input, and the steps between them. */
 typedef struct {
     int32_t zero;
+#if MG_DSP
+    mg_pair less; /* -zero twice */
+#endif
     int32_t rows, columns;
     int32_t x_row, x_column, weight_row, weight_column;
 } grid;
@@ -19,16 +22,36 @@ static int32_t one_channel(const grid *g, const int8_t *x, const int8_t *weight,
     return sum;
 }
 
+/* Adds, for four neighbouring channels, the products of one tap. */
+static inline mg_four_sums one_tap(const grid *g, const int8_t *x, const int8_t *weight, mg_four_sums sums) {
+#if MG_DSP
+    const mg_codes_pairs codes = mg_load_pairs(g->less, x);
+    const mg_codes_pairs weights = mg_load_pairs(0, weight);
+    sums.a = mg_add_lower(codes.even, weights.even, sums.a);
+    sums.b = mg_add_lower(codes.odd, weights.odd, sums.b);
+    sums.c = mg_add_upper(codes.even, weights.even, sums.c);
+    sums.d = mg_add_upper(codes.odd, weights.odd, sums.d);
+#else
+    sums.a += (x[0] - g->zero) * weight[0];
+    sums.b += (x[1] - g->zero) * weight[1];
+    sums.c += (x[2] - g->zero) * weight[2];
+    sums.d += (x[3] - g->zero) * weight[3];
+#endif
+    return sums;
+}
+
 /* Four neighbouring channels, each with a weight of its own. */
-static mg_four_sums four_channels(const grid *g, const int8_t *x, const int8_t *weight, mg_four_sums sums) {
+static inline mg_four_sums four_channels(const grid *g, const int8_t *x, const int8_t *weight, mg_four_sums sums) {
     for (int32_t row = g->rows; row > 0; --row, x += g->x_row, weight += g->weight_row) {
         const int8_t *from = x;
         const int8_t *w = weight;
-        for (int32_t column = g->columns; column > 0; --column, from += g->x_column, w += g->weight_column) {
-            sums.a += (from[0] - g->zero) * w[0];
-            sums.b += (from[1] - g->zero) * w[1];
-            sums.c += (from[2] - g->zero) * w[2];
-            sums.d += (from[3] - g->zero) * w[3];
+        int32_t column = g->columns;
+        for (; column >= 2; column -= 2, from += 2 * g->x_column, w += 2 * g->weight_column) {
+            sums = one_tap(g, from, w, sums);
+            sums = one_tap(g, from + g->x_column, w + g->weight_column, sums);
+        }
+        if (column > 0) {
+            sums = one_tap(g, from, w, sums);
         }
     }
     return sums;
@@ -37,18 +60,18 @@ static mg_four_sums four_channels(const grid *g, const int8_t *x, const int8_t *
 /* All outputs at one position. */
 static void one_position(const mg_conv_int8_params *params, const grid *g, const int8_t *x, const int8_t *weight,
                          const mg_channels *channels, int8_t *y) {
-    const mg_code_range *const range = &params->y;
+    const mg_code_range range = params->y; /* copied, as a store of int8 may alias anything */
     const int32_t multiplier = params->out_channels / params->in_channels;
     const int32_t *const bias = channels->bias;
     const int32_t *factor = channels->factors;
     int32_t output = 0;
     for (; multiplier == 1 && output + 4 <= params->out_channels; output += 4, factor += 8, y += 4) {
         const mg_four_sums sums = four_channels(g, x + output, weight + output, mg_four_biases(bias + output));
-        mg_codes_of_four(range, sums, factor, y);
+        mg_codes_of_four(&range, sums, factor, y);
     }
     for (; output < params->out_channels; ++output, factor += 2) {
         const int32_t sum = one_channel(g, x + output / multiplier, weight + output, bias[output]);
-        *y++ = mg_code_of_sum(range, sum, factor);
+        *y++ = mg_code_of_sum(&range, sum, factor);
     }
 }
 
@@ -57,6 +80,9 @@ void mg_depthwise_conv_int8(const mg_conv_int8_params *params, const int8_t *x, 
     const mg_axis *const width = &params->width;
     grid g;
     g.zero = params->x_zero;
+#if MG_DSP
+    g.less = mg_twice(-params->x_zero);
+#endif
     g.x_row = params->height.dilation * width->input * params->in_channels;
     g.x_column = width->dilation * params->in_channels;
     g.weight_row = width->kernel * params->out_channels;

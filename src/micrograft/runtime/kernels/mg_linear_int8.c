@@ -2,23 +2,6 @@
 
 #include "mg_dot_int8.h"
 
-/* Two rows by two outputs: four loads serve four products. The sums start at the outputs' biases. */
-static mg_four_sums two_by_two(const int8_t *x, const int8_t *next, int32_t zero, const int8_t *weight,
-                               const int8_t *other, int32_t length, mg_four_sums sums) {
-    const int8_t *const end = x + length;
-    while (x != end) {
-        const int32_t here = *x++ - zero;
-        const int32_t there = *next++ - zero;
-        const int32_t first = *weight++;
-        const int32_t second = *other++;
-        sums.a += here * first;
-        sums.b += here * second;
-        sums.c += there * first;
-        sums.d += there * second;
-    }
-    return sums;
-}
-
 /* One row, from an output on. */
 static void one_row(const mg_linear_int8_params *params, const int8_t *x, const int8_t *weight,
                     const mg_channels *channels, int32_t output, int8_t *y) {
@@ -28,27 +11,36 @@ static void one_row(const mg_linear_int8_params *params, const int8_t *x, const 
     }
 }
 
+/* Two rows, all outputs but an odd one at their end. */
+static void two_rows(const mg_linear_int8_params *params, const int8_t *x, const int8_t *weight,
+                     const mg_channels *channels, int8_t *y) {
+    const mg_code_range range = params->y; /* copied, as a store of int8 may alias anything */
+    const int32_t inputs = params->inputs, outputs = params->outputs, zero = params->x_zero;
+    const int32_t *bias = channels->bias;
+    const int32_t *factor = channels->factors;
+    int8_t *const end = y + (outputs & ~1);
+    for (; y != end; y += 2, weight += 2 * inputs, bias += 2, factor += 4) {
+        mg_four_sums sums;
+        sums.a = sums.c = bias[0];
+        sums.b = sums.d = bias[1];
+        mg_dot_two_by_two_int8(x, zero, weight, inputs, &sums);
+        y[0] = mg_code_of_sum(&range, sums.a, factor);
+        y[outputs] = mg_code_of_sum(&range, sums.c, factor);
+        y[1] = mg_code_of_sum(&range, sums.b, factor + 2);
+        y[outputs + 1] = mg_code_of_sum(&range, sums.d, factor + 2);
+    }
+}
+
 void mg_linear_int8(const mg_linear_int8_params *params, const int8_t *x, const int8_t *weight,
                     const mg_channels *channels, int8_t *y) {
-    const mg_code_range *const range = &params->y;
-    const int32_t inputs = params->inputs, outputs = params->outputs, zero = params->x_zero;
+    const int32_t inputs = params->inputs, outputs = params->outputs;
     int32_t row = 0;
     for (; row + 2 <= params->rows; row += 2, x += 2 * inputs, y += 2 * outputs) {
-        const int8_t *w = weight;
-        const int32_t *factor = channels->factors;
-        int32_t output = 0;
-        for (; output + 2 <= outputs; output += 2, w += 2 * inputs, factor += 4) {
-            mg_four_sums sums;
-            sums.a = sums.c = channels->bias[output];
-            sums.b = sums.d = channels->bias[output + 1];
-            sums = two_by_two(x, x + inputs, zero, w, w + inputs, inputs, sums);
-            y[output] = mg_code_of_sum(range, sums.a, factor);
-            y[output + 1] = mg_code_of_sum(range, sums.b, factor + 2);
-            y[outputs + output] = mg_code_of_sum(range, sums.c, factor);
-            y[outputs + output + 1] = mg_code_of_sum(range, sums.d, factor + 2);
+        two_rows(params, x, weight, channels, y);
+        if (outputs & 1) {
+            one_row(params, x, weight, channels, outputs - 1, y);
+            one_row(params, x + inputs, weight, channels, outputs - 1, y + outputs);
         }
-        one_row(params, x, weight, channels, output, y);
-        one_row(params, x + inputs, weight, channels, output, y + outputs);
     }
     if (row < params->rows) {
         one_row(params, x, weight, channels, 0, y);
