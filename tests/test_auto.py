@@ -22,7 +22,7 @@ from micrograft.passes.attach_optimizer import SGD
 from micrograft.peft.head import Head
 from micrograft.recipe import Recipe
 from micrograft.samples import Samples
-from micrograft.search.holdout import FOLDS, first_shots, hold_out
+from micrograft.search.holdout import FOLDS, hold_out, some_shots
 from micrograft.search.limits import Limits
 from micrograft.search.workers import run_all
 from micrograft.spec import parse_methods
@@ -160,7 +160,7 @@ def test_what_is_held_out_is_a_stretch_of_each_class_and_is_never_learned_from()
         seen += list(episode.judge.x.ravel())
     assert sorted(seen) == list(range(24))
     assert list(hold_out(samples).judge.x.ravel()) == [6, 7, 14, 15, 22, 23]
-    assert list(first_shots(samples, 2).learn.x.ravel()) == [0, 1, 8, 9, 16, 17]
+    assert list(some_shots(samples, 2).learn.x.ravel()) == [0, 1, 8, 9, 16, 17]
     with pytest.raises(MicrograftError, match="too few"):
         hold_out(Samples(samples.x[:1], y[:1]))
 

@@ -25,6 +25,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("adapter", "explain", "comparison"),
     ("trial",),
     ("auto", "laboratory"),
+    ("race", "linking"),
     ("explore",),
     ("model",),
     ("hugging_face",),

@@ -2,15 +2,15 @@
 
 1. each piece is trained alone: what it gains (contribution analysis, arXiv:2206.15472), and what it costs;
 2. a solver selects pieces for each of several budgets; its answers are planned, repaired and measured;
-3. evolution goes on from these and from the uniform methods, by measurements alone;
-4. the best for each amount of RAM are measured once more, on all episodes and in another order, and linked.
+3. evolution goes on from these, from the uniform methods and from layered sets, by measurements alone;
+4. the best for each amount of RAM are measured again in a race, from other samples, and linked.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,22 +20,24 @@ from micrograft.boards import Board
 from micrograft.errors import MicrograftError
 from micrograft.explain import block_and_buffers
 from micrograft.ir.graph import Graph
-from micrograft.laboratory import Laboratory, Methods, Result, Run, task_digest
-from micrograft.peft.bias import Bias
+from micrograft.laboratory import Laboratory, Methods, Result, Run
+from micrograft.linking import Linking
 from micrograft.peft.head import Head
-from micrograft.peft.lora import LoRA
 from micrograft.peft.sparse import Sparse
+from micrograft.race import Finalist, Race
 from micrograft.recipe import Recipe
-from micrograft.report.findings import Contribution, Findings, Point
-from micrograft.search.candidates import uniform
+from micrograft.report.findings import Contribution, Findings, Point, with_front
+from micrograft.search.candidates import RANKS as UNIFORM_RANKS
+from micrograft.search.candidates import as_pieces, layered, uniform
 from micrograft.search.costs import FREE, Cost, ram_of, union
-from micrograft.search.evolve import Evolution, Objectives, dominates, evolve
+from micrograft.search.evolve import Evolution, Objectives, evolve
 from micrograft.search.holdout import Episode, spread
+from micrograft.search.noise import noise_of_difference
 from micrograft.search.pieces import RANKS, RATIOS, Piece, compose, head_pieces, pieces
 from micrograft.search.select import Budget, Item, Selection, select
-from micrograft.search.store import Store, key_of
+from micrograft.search.store import Store
 from micrograft.spec import methods_text, optimizer_text, parse_methods
-from micrograft.trial import Task, as_it_came, judge_untrained, run_trial
+from micrograft.trial import Task, as_it_came, judge_untrained
 
 SHARES = (1.0, 0.75, 0.5, 0.3)
 """Of the room between the smallest piece and the budget: for each the solver selects."""
@@ -43,8 +45,8 @@ SHARES = (1.0, 0.75, 0.5, 0.3)
 ROUNDS = 5
 """How often a selection is repaired whose plan needs more, or much less, than its budget."""
 
-CONFIRMED = 6
-"""How many of the best are measured once more."""
+THOROUGH = 5
+"""How many times more samples judge in the race."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +54,11 @@ class Quest:
     """What is searched.
 
     recipe: everything but the methods. episodes: of which `searched` are learned in each trial, judged by `judged`
-    samples each, spread evenly; at the end all of them by all of their samples.
+    samples each, spread evenly. again: the same tasks with other samples to learn from, for each round of the race, or
+    () for one round with the same; there all are learned, and judged by THOROUGH times as many samples.
     with_head: whether the head is trained in any case, as a new one must be. ram: bytes, of everything, stack included.
     written: bytes of trained parameters and optimizer state, at most. work: estimated instructions of a step, at most.
-    rates: factors on the learning rate, each tried. ratios, ranks: of pieces.
+    rates: factors on the learning rate, each tried. ratios, ranks: of pieces that are trained alone.
     """
 
     network: Graph
@@ -64,12 +67,13 @@ class Quest:
     episodes: tuple[Episode, ...]
     steps: int
     ram: int
+    again: tuple[tuple[Episode, ...], ...] = ()
     with_head: bool = False
     searched: int = 3
     judged: int = 200
     written: int | None = None
     work: int | None = None
-    rates: tuple[float, ...] = (1.0, 0.25)
+    rates: tuple[float, ...] = (1.0, 0.25, 4.0)
     ratios: Sequence[float] = RATIOS
     ranks: Sequence[int] = RANKS
     evolution: Evolution = field(default_factory=Evolution)
@@ -91,19 +95,6 @@ class _Tried:
     methods: Methods
     result: Result
 
-    @property
-    def merit(self) -> float:
-        assert self.result.score is not None
-        return self.result.score.merit
-
-
-@dataclass(frozen=True)
-class _Linked:
-    """ram: bytes of the linked image. instructions: of a step, emulated."""
-
-    ram: int
-    instructions: int
-
 
 class _Search:
     """The state of one search."""
@@ -111,7 +102,6 @@ class _Search:
     def __init__(self, quest: Quest, store: Store, run: Run, progress: Progress | None) -> None:
         self._quest = quest
         self._run = run
-        self._store = store
         self._progress = progress
         self._start = time.monotonic()
         network = quest.network
@@ -119,33 +109,47 @@ class _Search:
         self._forward = as_it_came(network)
         calibration = quest.episodes[0].learn.x[: api.CALIBRATION_SAMPLES]
         block = quest.ram - self._stack
-        searched = [Episode(each.learn, spread(each.judge, quest.judged)) for each in quest.episodes[: quest.searched]]
-        task = Task(network, None, calibration, tuple(searched), quest.steps, quest.rates, block=block)
+        searched = _judged_by(quest.episodes[: quest.searched], quest.judged)
+        task = Task(network, None, calibration, searched, quest.steps, quest.rates, block=block)
         self._laboratory = Laboratory(task, quest.recipe, store, run, progress)
-        again = replace(task, episodes=quest.episodes, seed=1)
-        self._confirming = Laboratory(again, quest.recipe, store, run, progress)
+        self._rounds = [
+            Laboratory(
+                replace(
+                    task,
+                    episodes=_judged_by(each, THOROUGH * quest.judged),
+                    rates=quest.rates if number == 1 else (1.0,),
+                    seed=number,
+                ),
+                *(quest.recipe, store, run, progress),
+            )
+            for number, each in enumerate(quest.again or (quest.episodes,), 1)
+        ]
+        on_board = Task(network, quest.board, calibration)
+        self._linking = Linking(on_board, store, run, progress)
         self._always = head_pieces(network) if quest.with_head else frozenset()
         self._tried: dict[Methods, _Tried] = {}
-        self._every = [each for each in pieces(network, quest.ratios, quest.ranks) if self._is_free(each)]
-        self._selected: list[frozenset[Piece]] = []
+        ranks = sorted({*quest.ranks, *UNIFORM_RANKS})
+        self._every = [each for each in pieces(network, quest.ratios, ranks) if self._is_free(each)]
+        self._genomes: dict[frozenset[Piece], Methods] = {}
         self._proof = ""
 
     def run(self) -> tuple[Findings, dict[str, str]]:
         before = judge_untrained(self._laboratory.task)
-        self._measure("uniform", [each.methods for each in uniform(self._quest.network, self._quest.recipe)])
+        self._uniform()
         items, base = self._contributions(before.merit)
         self._select(items, base)
-        self._evolve(items)
-        if not self._tried:
+        self._layered()
+        self._evolve()
+        finalists = self._race() if self._tried else {}
+        points, schemes = _with_schemes(self._points(finalists))
+        if not finalists or not points:
             fix = "allow more RAM, or take a network with smaller activations"
             raise MicrograftError(f"nothing can be trained in {self._quest.ram:,} bytes of RAM", fix=fix)
-        confirmed = self._confirm()
-        points, schemes = _with_schemes(self._points(confirmed))
-        best = max(points, key=lambda point: (point.confirmed is not None, point.final, -point.ram))
-        labs = (self._laboratory, self._confirming)
+        noise = noise_of_difference(np.array([each.merits for each in finalists.values()]))
+        labs = (self._laboratory, *self._rounds)
         findings = Findings(
             points=points,
-            best=best,
+            noise=noise,
             contributions=[self._contribution(item, base) for item in items],
             ram=self._quest.ram,
             what="accuracy" if before.accuracy is not None else "minus loss",
@@ -157,6 +161,19 @@ class _Search:
             remembered=sum(lab.remembered for lab in labs),
         )
         return findings, schemes
+
+    def _uniform(self) -> None:
+        """Measure what treats all layers alike; what sets of pieces can express is known by them from then on."""
+        wanted = [each.methods for each in uniform(self._quest.network, self._quest.recipe)]
+        self._measure("uniform", wanted)
+        for methods in wanted:
+            chosen = as_pieces(methods, self._quest.network)
+            if chosen >= self._always:
+                self._genomes.setdefault(chosen - self._always, methods)
+
+    def _methods(self, genome: frozenset[Piece]) -> Methods:
+        """What trains these pieces and what is always trained."""
+        return self._genomes.setdefault(genome, compose(self._always | genome))
 
     def _measure(self, origin: str, wanted: Sequence[Methods], what: str = "") -> list[Result | None]:
         """Results within all limits; they are among the points from then on."""
@@ -175,13 +192,14 @@ class _Search:
     def _contributions(self, before: float) -> tuple[list[Item], Result | None]:
         """What each piece gains alone, over what is always trained."""
         base = self._measure("piece", [compose(self._always)])[0] if self._always else None
-        start = base.score.merit if base is not None and base.score is not None else before
-        results = self._measure("piece", [compose(self._always | {each}) for each in self._every])
+        start = base.merit if base is not None else before
+        alone = [each for each in self._every if "lora" not in each.kind or each.amount in self._quest.ranks]
+        results = self._measure("piece", [self._methods(frozenset({each})) for each in alone])
         found = []
-        for piece, result in zip(self._every, results, strict=True):
-            if result is not None and result.score is not None:
+        for piece, result in zip(alone, results, strict=True):
+            if result is not None:
                 own = result.cost.own - (base.cost.own if base is not None else 0)
-                found.append(Item(piece, result.score.merit - start, replace(result.cost, own=own)))
+                found.append(Item(piece, result.merit - start, replace(result.cost, own=own)))
         return found, base
 
     def _is_free(self, piece: Piece) -> bool:
@@ -201,8 +219,7 @@ class _Search:
                 selected.append(found)
                 if share == SHARES[0]:
                     self._proof = _proof(found)
-        self._selected = [each.chosen for each in selected]
-        self._measure("selected", list(dict.fromkeys(compose(self._always | each) for each in self._selected)))
+        self._measure("selected", [self._methods(each) for each in dict.fromkeys(each.chosen for each in selected)])
 
     def _repaired(self, items: Sequence[Item], base: Result | None, block: int) -> Selection | None:
         """The selection with the largest gain whose plan needs at most `block` bytes without the stack."""
@@ -214,10 +231,8 @@ class _Search:
             if not found.chosen or found.chosen in seen:
                 break
             seen.add(found.chosen)
-            methods = compose(self._always | found.chosen)
-            library = api.adapt(
-                quest.network, replace(quest.recipe, methods=methods), self._laboratory.task.calibration
-            )
+            recipe = replace(quest.recipe, methods=self._methods(found.chosen))
+            library = api.adapt(quest.network, recipe, self._laboratory.task.calibration)
             needed = block_and_buffers(library)
             if needed <= block and (best is None or found.gain > best.gain):
                 best = found
@@ -226,100 +241,59 @@ class _Search:
                 self._progress("selecting", len(seen), ROUNDS, None)
         return best
 
-    def _evolve(self, items: Sequence[Item]) -> None:
-        """Go on from the uniform methods, from single pieces and from what was selected."""
-        known = {compose(self._always | {item.piece}): frozenset({item.piece}) for item in items}
-        known |= {compose(self._always | each): each for each in self._selected}
-        known |= self._uniform_genomes()
+    def _layered(self) -> None:
+        """Measure the last layers trained in one way and those before them in a cheaper one."""
+        genomes = dict.fromkeys(each - self._always for each in layered(self._quest.network))
+        self._measure("layered", [self._methods(each) for each in genomes if each])
+
+    def _evolve(self) -> None:
+        """Go on from everything that was measured."""
         start = [
             (genome, _objectives(self._tried[methods].result))
-            for methods, genome in known.items()
+            for genome, methods in self._genomes.items()
             if methods in self._tried and genome
         ]
         if not start:
             return
 
         def measure(genomes: Sequence[frozenset[Piece]]) -> list[Objectives | None]:
-            results = self._measure("evolved", [compose(self._always | genome) for genome in genomes])
+            results = self._measure("evolved", [self._methods(each) for each in genomes])
             return [_objectives(result) if result is not None else None for result in results]
 
         evolve(start, self._every, measure, self._quest.evolution)
 
-    def _uniform_genomes(self) -> dict[Methods, frozenset[Piece]]:
-        """The uniform methods that sets of pieces can express, with the head where that is always trained."""
-        head: Methods = (Head(),) if self._quest.with_head else ()
-        kinds: dict[Methods, list[Piece]] = {(Bias(), *head): [each for each in self._every if each.kind == "bias"]}
-        for rank in self._quest.ranks:
-            for kind, freeze_a in (("lora", False), ("lora_b", True)):
-                chosen = [each for each in self._every if each.kind == kind and each.amount == rank]
-                kinds[(LoRA(rank=rank, freeze_a=freeze_a), *head)] = chosen
-        return {methods: frozenset(chosen) for methods, chosen in kinds.items()}
+    def _race(self) -> dict[Methods, Finalist]:
+        """What may be taken within the budget and within the RAM of each uniform method, and these themselves."""
+        block = self._laboratory.task.block
+        assert block is not None
+        results = {methods: tried.result for methods, tried in self._tried.items()}
+        always = {methods: tried.result for methods, tried in self._tried.items() if tried.origin == "uniform"}
+        levels = sorted({block, *(result.block for result in always.values())})
+        return Race(self._quest.recipe, results, levels, frozenset(always), self._rounds).run()
 
-    def _confirm(self) -> dict[Methods, Result]:
-        """What may be taken, measured once more: on all episodes, judged by all of their samples, in another order.
-
-        The best few, the best for each amount of RAM, and the uniform methods, to compare with.
-        """
-        ranked = sorted(self._tried.values(), key=lambda tried: (-tried.merit, tried.result.block))
-        stairs = {
-            tried.methods: tried
-            for tried in ranked
-            if not any(other.result.block <= tried.result.block and other.merit > tried.merit for other in ranked)
-        }
-        chosen = stairs | {tried.methods: tried for tried in ranked[:CONFIRMED]}
-        chosen |= {tried.methods: tried for tried in ranked if tried.origin == "uniform"}
-        best = list(chosen.values())
-        results = self._confirming.measure([tried.methods for tried in best], "confirming")
-        return {tried.methods: result for tried, result in zip(best, results, strict=True) if result is not None}
-
-    def _points(self, confirmed: dict[Methods, Result]) -> list[Point]:
-        """Everything that was measured, the front first, linked for the board and counted in the emulator."""
-        objectives = {methods: _objectives(tried.result) for methods, tried in self._tried.items()}
-        front = {
-            methods
-            for methods, mine in objectives.items()
-            if not any(dominates(other, mine) for other in objectives.values())
-        }
-        linked = self._linked([self._tried[methods] for methods in dict.fromkeys([*front, *confirmed])])
+    def _points(self, finalists: dict[Methods, Finalist]) -> list[Point]:
+        """Everything that was measured, the front first: linked for the board, its instructions counted."""
+        recipes = {methods: finalist.recipe for methods, finalist in finalists.items()}
+        ram = self._linking.ram(list(recipes.values()))
         points = []
         for methods, tried in self._tried.items():
-            point = self._point(tried, confirmed.get(methods), methods in front)
-            if methods in linked:
-                known = linked[methods]
-                point = replace(point, ram=known.ram, instructions=known.instructions, linked=True, counted=True)
-            points.append(point)
-        return sorted(points, key=lambda point: (not point.on_front, point.ram, -point.score))
+            point = self._point(tried, finalists.get(methods))
+            if methods not in recipes:
+                points.append(point)
+            elif recipes[methods] in ram:
+                points.append(replace(point, ram=ram[recipes[methods]], linked=True))
+        points = with_front([point for point in points if point.ram <= self._quest.ram])
+        of_front = {methods_text(methods): recipe for methods, recipe in recipes.items()}
+        wanted = {point: of_front[point.method] for point in points if point.on_front and point.linked}
+        counts = self._linking.instructions(list(wanted.values()))
+        return [
+            replace(point, instructions=counts[wanted[point]], counted=True) if wanted.get(point) in counts else point
+            for point in points
+        ]
 
-    def _linked(self, wanted: Sequence[_Tried]) -> dict[Methods, _Linked]:
-        """The image of each for the board, and its instructions in the emulator."""
-        quest = self._quest
-        task = Task(quest.network, quest.board, self._laboratory.task.calibration, counted=True)
-        digest = task_digest(task)
-        found: dict[Methods, _Linked] = {}
-        new: list[Recipe] = []
-        for tried in wanted:
-            recipe = tried.result.recipe(replace(quest.recipe, methods=tried.methods))
-            known = self._store.get(key_of("linked", digest, repr(quest.board), repr(recipe)))
-            if known is None:
-                new.append(recipe)
-            else:
-                found[tried.methods] = _Linked(**known)
-        for recipe, outcome in self._run(run_trial, task, new):
-            if (
-                not isinstance(outcome, MicrograftError)
-                and outcome.bill is not None
-                and outcome.instructions is not None
-            ):
-                linked = _Linked(outcome.bill.ram.total, outcome.instructions)
-                self._store.put(key_of("linked", digest, repr(quest.board), repr(recipe)), asdict(linked))
-                found[recipe.methods] = linked
-            if self._progress is not None:
-                self._progress("linking the front", len(found), len(wanted), None)
-        return found
-
-    def _point(self, tried: _Tried, again: Result | None, on_front: bool) -> Point:
+    def _point(self, tried: _Tried, finalist: Finalist | None) -> Point:
         result = tried.result
-        recipe = (again or result).recipe(replace(self._quest.recipe, methods=tried.methods))
+        recipe = finalist.recipe if finalist is not None else result.recipe(self._quest.recipe)
         return Point(
             origin=tried.origin,
             method=methods_text(tried.methods),
@@ -327,9 +301,8 @@ class _Search:
             ram=result.block + self._stack,
             instructions=result.work,
             written=result.cost.own,
-            score=tried.merit,
-            confirmed=again.score.merit if again is not None and again.score is not None else None,
-            on_front=on_front,
+            score=result.merit,
+            confirmed=finalist.merit if finalist is not None else None,
         )
 
     def _contribution(self, item: Item, base: Result | None) -> Contribution:
@@ -352,19 +325,22 @@ class _Search:
         count = min(quest.searched, len(quest.episodes))
         learned = int(np.mean([len(episode.learn) for episode in quest.episodes]))
         judged = sum(len(episode.judge) for episode in self._laboratory.task.episodes)
-        every = sum(len(episode.judge) for episode in quest.episodes)
         rule = f"each trial: {count} episodes of {learned} samples, {quest.steps} steps, judged on {judged} others, "
-        rule += f"the best of {len(quest.rates)} learning rates; "
-        rule += (
-            f"measured again on {len(quest.episodes)} episodes and {every} samples in another order; the mean counts"
-        )
+        rule += f"the best of {len(quest.rates)} learning rates"
+        thorough = self._rounds[0].task.episodes
+        rule += f"; what did well was measured again, in {len(self._rounds)} rounds of {len(thorough)} episodes and "
+        rule += f"{sum(len(episode.judge) for episode in thorough)} samples, which alone count"
         return rule + ("; the head is always trained" if quest.with_head else "")
+
+
+def _judged_by(episodes: Sequence[Episode], most: int) -> tuple[Episode, ...]:
+    """The same, judged by at most so many samples each."""
+    return tuple(Episode(each.learn, spread(each.judge, most)) for each in episodes)
 
 
 def _objectives(result: Result) -> Objectives:
     """Smaller is better: bytes, estimated instructions, minus the merit."""
-    assert result.score is not None
-    return float(result.block), float(result.work), -result.score.merit
+    return float(result.block), float(result.work), -result.merit
 
 
 def _with_schemes(points: Sequence[Point]) -> tuple[list[Point], dict[str, str]]:
@@ -374,7 +350,7 @@ def _with_schemes(points: Sequence[Point]) -> tuple[list[Point], dict[str, str]]
     for point in points:
         methods = parse_methods(point.method)
         sparse = next((method for method in methods if isinstance(method, Sparse)), None)
-        if sparse is not None and (point.on_front or point.confirmed is not None):
+        if sparse is not None and point.confirmed is not None:
             name = f"scheme-{len(schemes) + 1}.toml"
             schemes[name] = sparse.scheme.to_toml()
             shown = [replace(method, file=name) if method is sparse else method for method in methods]

@@ -16,8 +16,7 @@ from micrograft.search.cluster import run_on_cluster
 from micrograft.search.costs import Cost
 from micrograft.search.store import Store, key_of
 from micrograft.search.workers import cores, run_all
-from micrograft.spec import optimizer_text, parse_optimizer
-from micrograft.trial import Outcome, Score, Task, run_trial
+from micrograft.trial import Learned, Outcome, Score, Task, run_trial
 
 Methods = tuple[Method, ...]
 Run = Callable[[Callable[[Task, Recipe], Outcome], Task, Sequence[Recipe]], Iterator[tuple[Recipe, Any]]]
@@ -26,29 +25,42 @@ Run = Callable[[Callable[[Task, Recipe], Outcome], Task, Sequence[Recipe]], Iter
 
 @dataclass(frozen=True)
 class Result:
-    """What one trial found; what `Outcome` says, as it is stored. score: None where it diverged."""
+    """What one trial found; what `Outcome` says, as it is stored.
 
-    optimizer: str
-    score: Score | None
+    learned: by each learning rate that did not diverge, the best first; None where it needs too much to be learned.
+    """
+
+    learned: tuple[Learned, ...] | None
     work: int
     block: int
     cost: Cost
 
+    @property
+    def score(self) -> Score | None:
+        """At the best learning rate."""
+        return self.learned[0].score if self.learned else None
+
+    @property
+    def merit(self) -> float:
+        """What is compared. There is one wherever something was learned."""
+        assert self.learned, "it diverged, or was not tried"
+        return self.learned[0].score.merit
+
     def recipe(self, tried: Recipe) -> Recipe:
         """The recipe that was tried, at the learning rate that did best."""
-        return replace(tried, optimizer=parse_optimizer(self.optimizer))
+        return at_rate(tried, self.learned[0].rate) if self.learned else tried
 
     @staticmethod
     def read(found: dict[str, Any]) -> Result:
         """Back from `asdict`."""
-        score = found["score"]
-        return Result(
-            found["optimizer"],
-            Score(**score) if score is not None else None,
-            found["work"],
-            found["block"],
-            Cost(**found["cost"]),
-        )
+        tries = found["learned"]
+        learned = None if tries is None else tuple(_read_learned(each) for each in tries)
+        return Result(learned, found["work"], found["block"], Cost(**found["cost"]))
+
+
+def at_rate(recipe: Recipe, rate: float) -> Recipe:
+    """The same with another learning rate."""
+    return replace(recipe, optimizer=replace(recipe.optimizer, lr=rate))
 
 
 class Laboratory:
@@ -70,7 +82,10 @@ class Laboratory:
 
         what: is being done, for the progress. Raises MicrograftError where the store cannot be written.
         """
-        recipes = [replace(self._recipe, methods=methods) for methods in wanted]
+        return self.measure_recipes([replace(self._recipe, methods=methods) for methods in wanted], what)
+
+    def measure_recipes(self, recipes: Sequence[Recipe], what: str) -> list[Result | None]:
+        """The same for recipes that differ in more than their methods."""
         new = [recipe for recipe in dict.fromkeys(recipes) if not self._remember(recipe)]
         done = len(set(recipes)) - len(new)
         self._show(what, done, len(set(recipes)))
@@ -80,9 +95,8 @@ class Laboratory:
             if isinstance(outcome, MicrograftError):
                 continue
             self.measured += 1
-            self._known[recipe] = _result(outcome)
-            if not self._is_large(outcome):
-                self._store.put(self._key(recipe), asdict(self._known[recipe]))
+            self._known[recipe] = Result(outcome.learned, outcome.work, outcome.block, outcome.cost)
+            self._store.put(self._key(recipe), asdict(self._known[recipe]))
         return [self._usable(self._known.get(recipe)) for recipe in recipes]
 
     def _remember(self, recipe: Recipe) -> bool:
@@ -94,19 +108,17 @@ class Laboratory:
             result = Result.read(found) if found is not None else None
         except (KeyError, TypeError):
             return False  # it is not what we wrote: it is measured again
-        if result is None:
-            return False
+        if result is None or (result.learned is None and not self._is_large(result)):
+            return False  # or it was too large for another budget, and was not tried
         self._known[recipe] = result
         self.remembered += 1
         return True
 
     def _usable(self, result: Result | None) -> Result | None:
-        if result is None or result.score is None:
-            return None
-        return None if self.task.block is not None and result.block > self.task.block else result
+        return None if result is None or not result.learned or self._is_large(result) else result
 
-    def _is_large(self, outcome: Outcome) -> bool:
-        return self.task.block is not None and outcome.block > self.task.block
+    def _is_large(self, result: Result) -> bool:
+        return self.task.block is not None and result.block > self.task.block
 
     def _key(self, recipe: Recipe) -> str:
         return key_of(self._digest, repr(recipe))
@@ -129,9 +141,8 @@ def task_digest(task: Task) -> str:
     return key_of(*parts)
 
 
-def _result(outcome: Outcome) -> Result:
-    optimizer = optimizer_text(outcome.recipe.optimizer, complete=True)
-    return Result(optimizer, outcome.score, outcome.work, outcome.block, outcome.cost)
+def _read_learned(found: dict[str, Any]) -> Learned:
+    return Learned(found["rate"], tuple(Score(**score) for score in found["scores"]))
 
 
 def running_trials(processes: int | None, cluster: str | None) -> Run:

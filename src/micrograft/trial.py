@@ -72,11 +72,25 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What one learning rate gave: a score for each episode, in their order."""
+
+    rate: float
+    scores: tuple[Score, ...]
+
+    @property
+    def score(self) -> Score:
+        """The mean over the episodes."""
+        return mean_score(self.scores)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """recipe: as it was tried, with the arena that makes it fit and the best learning rate. bill: None without board.
 
     score: after learning, None where nothing was learned or every learning rate diverged. work: estimated instructions
     of a step. instructions: emulated, None unless counted. cost: by its parts. block: bytes of RAM without the stack.
+    learned: by every learning rate that did not diverge, the best first; None where learning was not tried.
     """
 
     recipe: Recipe
@@ -86,6 +100,7 @@ class Outcome:
     cost: Cost
     block: int
     instructions: int | None = None
+    learned: tuple[Learned, ...] | None = None
 
 
 def run_trial(task: Task, recipe: Recipe) -> Outcome:
@@ -103,9 +118,11 @@ def run_trial(task: Task, recipe: Recipe) -> Outcome:
         outcome = replace(outcome, instructions=_count(task, library))
     if not task.episodes:
         return outcome
-    rate, score = _learn(task, recipe, library)
-    optimizer = replace(recipe.optimizer, lr=rate)
-    return replace(outcome, recipe=replace(recipe, optimizer=optimizer), score=score)
+    learned = _learn(task, recipe, library)
+    if not learned:
+        return replace(outcome, learned=())
+    optimizer = replace(recipe.optimizer, lr=learned[0].rate)
+    return replace(outcome, recipe=replace(recipe, optimizer=optimizer), score=learned[0].score, learned=tuple(learned))
 
 
 def judge_untrained(task: Task) -> Score:
@@ -162,20 +179,17 @@ def _count(task: Task, library: Library) -> int:
         return count_instructions(runner.device, lambda: [runner.train_step(x, y) for _ in range(count)]) // count
 
 
-def _learn(task: Task, recipe: Recipe, library: Library) -> tuple[float, Score | None]:
-    """The best learning rate and what it gives."""
-    found: dict[float, Score] = {}
+def _learn(task: Task, recipe: Recipe, library: Library) -> list[Learned]:
+    """What each learning rate gives that does not diverge, the best first."""
+    found = []
     rates = [float(f"{factor * recipe.optimizer.lr:.3g}") for factor in task.rates]
     with api.host(library) as runner:
         for rate in rates:
             scores = [_episode(runner, task, episode, rate) for episode in task.episodes]
-            finite = [score for score in scores if score is not None]
+            finite = tuple(score for score in scores if score is not None)
             if len(finite) == len(scores):
-                found[rate] = mean_score(finite)
-    if not found:
-        return recipe.optimizer.lr, None
-    best = max(found, key=lambda rate: found[rate].merit)
-    return best, found[best]
+                found.append(Learned(rate, finite))
+    return sorted(found, key=lambda each: -each.score.merit)
 
 
 def _episode(runner: Runner, task: Task, episode: Episode, rate: float) -> Score | None:

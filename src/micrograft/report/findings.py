@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from micrograft.report.text import number, percent
 class Point:
     """A way of adapting the network that was measured.
 
-    origin: "uniform" (a method on all layers alike), "piece", "selected" (by the solver) or "evolved". method,
-    optimizer: words of the command line. ram: bytes, planned, of the linked image where `linked`, else with the stack
-    of training the head. instructions: of a step, emulated where `counted`, else estimated. written: bytes of trained
-    parameters and optimizer state. score: accuracy, or minus the loss where there are no classes. confirmed: the same
-    over all episodes, None where that was not measured. scheme: the TOML file beside the report that says what its
-    sparse part trains, "" where it has none. text: the method with that file's name, for people.
+    origin: "uniform" (a method on all layers alike), "piece", "selected" (by the solver), "layered" (the last layers in
+    one way, those before in another) or "evolved". method, optimizer: words of the command line. ram: bytes, planned,
+    of the linked image where `linked`, else with the stack of training the head. instructions: of a step, emulated
+    where `counted`, else estimated. written: bytes of trained parameters and optimizer state. score: accuracy, or minus
+    the loss where there are no classes, in the search. confirmed: the same in the race, None where it was not in all of
+    it. scheme: the TOML file beside the report that says what its sparse part trains, "" where it has none. text: the
+    method with that file's name, for people.
     """
 
     origin: str
@@ -52,8 +54,8 @@ class Point:
 
     @property
     def final(self) -> float:
-        """The mean of the score and what confirmed it, where something did."""
-        return self.score if self.confirmed is None else (self.score + self.confirmed) / 2
+        """What counts: the figure of the race, where there is one."""
+        return self.score if self.confirmed is None else self.confirmed
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,15 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Findings:
-    """points: everything that was measured within the budget, the front first. best: the one to take.
+    """points: everything that was measured within the budget, the front first.
 
-    ram: the budget, bytes. what: "accuracy" or "minus loss". rule: how it was measured, in words. before: the score of
-    the network as it came. proof: of the solver, in words. seconds: wall time of this run, and trials in it that were
-    measured anew or taken from the store.
+    noise: the standard error of the difference between two confirmed figures. ram: the budget, bytes. what: "accuracy"
+    or "minus loss". rule: how it was measured, in words. before: the score of the network as it came. proof: of the
+    solver, in words. seconds: wall time of this run, and trials in it that were measured anew or taken from the store.
     """
 
     points: Sequence[Point]
-    best: Point
+    noise: float
     contributions: Sequence[Contribution]
     ram: int
     what: str
@@ -92,8 +94,56 @@ class Findings:
         """The points that no other betters in RAM, instructions and score together."""
         return [point for point in self.points if point.on_front]
 
+    @property
+    def best(self) -> Point:
+        """The one to take."""
+        best = self.within(self.ram)
+        assert best is not None, "a search without points is an error"
+        return best
+
+    @property
+    def comparisons(self) -> list[tuple[Point, Point]]:
+        """Each uniform method, and what to take within its RAM."""
+        uniform = sorted((point for point in self._counted if point.origin == "uniform"), key=lambda point: point.ram)
+        return [(point, found) for point in uniform if (found := self.within(point.ram)) is not None]
+
+    def within(self, ram: int) -> Point | None:
+        """The one to take within so many bytes: of the uniform methods the best, unless another is better by more than
+        the noise. None where nothing fits."""
+        fitting = [point for point in self._counted if point.ram <= ram]
+        uniform = max((point for point in fitting if point.origin == "uniform"), key=_rank, default=None)
+        best = max(fitting, key=_rank, default=None)
+        return best if uniform is None or best is None or best.final > uniform.final + self.noise else uniform
+
+    @property
+    def _counted(self) -> list[Point]:
+        """Those that were measured to the end, or all where nothing was measured again."""
+        confirmed = [point for point in self.points if point.confirmed is not None]
+        return confirmed or list(self.points)
+
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "front": [asdict(point) for point in self.front]}
+        compared = [{"uniform": asdict(point), "found": asdict(found)} for point, found in self.comparisons]
+        front = [asdict(point) for point in self.front]
+        noise = self.noise if math.isfinite(self.noise) else None
+        return {**asdict(self), "noise": noise, "best": asdict(self.best), "front": front, "comparisons": compared}
+
+
+def _rank(point: Point) -> tuple[float, int]:
+    return point.final, -point.ram
+
+
+def with_front(points: Sequence[Point]) -> list[Point]:
+    """The same, those marked and put first that no other betters; confirmed figures alone count where there are any."""
+    counted = [point for point in points if point.confirmed is not None] or points
+    front = [point for point in counted if not any(_betters(other, point) for other in counted)]
+    marked = [replace(point, on_front=point in front) for point in points]
+    return sorted(marked, key=lambda point: (not point.on_front, point.ram, -point.final))
+
+
+def _betters(one: Point, other: Point) -> bool:
+    """Whether it is nowhere worse and somewhere better."""
+    pairs = [(one.ram, other.ram), (one.instructions, other.instructions), (-one.final, -other.final)]
+    return all(mine <= its for mine, its in pairs) and any(mine < its for mine, its in pairs)
 
 
 def write_findings(folder: Path, findings: Findings, schemes: dict[str, str]) -> None:
@@ -113,10 +163,15 @@ def findings_text(findings: Findings, pieces: int = 12) -> RenderableType:
     took = f"{findings.seconds:.0f} seconds: {findings.measured} trials measured, {findings.remembered} remembered."
     notes = [f"Before: {score_text(findings, findings.before)}. {findings.rule[:1].upper()}{findings.rule[1:]}."]
     notes += [findings.proof, took, "~ is estimated; RAM is planned, and instructions without ~ are emulated."]
+    notes += [NOISE.format(score_text(findings, findings.noise))] if math.isfinite(findings.noise) else []
     best = findings.best
     why = f"Best within {number(findings.ram)} bytes: {best.words}, {score_text(findings, best.final)}."
-    tables = [_pieces(findings, pieces), _front(findings)]
+    tables = [_pieces(findings, pieces), _front(findings), _comparisons(findings)]
     return Group(*tables, *(Text(note, "dim") for note in notes if note), "", Text(why, "bold"), "")
+
+
+NOISE = "The standard error of a difference is {}; within it the method that is the same for all layers is taken."
+"""How sure the figures are."""
 
 
 def score_text(findings: Findings, score: float) -> str:
@@ -133,6 +188,22 @@ def _front(findings: Findings) -> Table:
         count = ("" if point.counted else "~") + number(point.instructions)
         score = score_text(findings, point.final)
         table.add_row(escape(point.words), score, number(point.ram), count, number(point.written))
+    return table
+
+
+def _comparisons(findings: Findings) -> Table:
+    title = "What to take within the RAM of methods that treat all layers alike"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), title=title, title_justify="left")
+    table.add_column("alike", overflow="fold")
+    for heading in ("RAM", findings.what):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    for heading in ("RAM", findings.what):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for alike, found in findings.comparisons:
+        cells = [(escape(each.text or each.method), number(each.ram)) for each in (alike, found)]
+        scores = [score_text(findings, each.final) for each in (alike, found)]
+        table.add_row(*cells[0], scores[0], *(cells[1] if found is not alike else ("the same", "")), scores[1])
     return table
 
 

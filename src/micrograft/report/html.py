@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import jinja2
 
 from micrograft.planning.plan import Plan
 from micrograft.report.explanation import Explanation, explain_plan
-from micrograft.report.findings import Findings, score_text
+from micrograft.report.findings import NOISE, Findings, score_text
 from micrograft.report.pictures import (
     COLOURS,
     LEFT,
@@ -82,6 +83,7 @@ def html_search(findings: Findings) -> str:
         picture=front_picture(findings),
         contributions=sorted(findings.contributions, key=lambda each: -each.gain),
         score=partial(score_text, findings),
+        noise=NOISE.format(score_text(findings, findings.noise)) if isfinite(findings.noise) else "",
         title="What to train within a budget of RAM",
         left=LEFT,
         version=version("micrograft"),

@@ -16,7 +16,13 @@ WIDTH, MAP_HEIGHT, CURVE_HEIGHT, LEFT, TOP = 920, 420, 220, 64, 26  # of the pic
 ROW, NAMES, SIZES = 17, 190, 76  # a tensor's line in the picture of lifetimes, and the columns beside it, in pixels
 NARROW = 54  # pixels: a rectangle below this width carries no label
 
-ORIGINS = {"uniform": "workspace", "piece": "runtime", "selected": "gradient", "evolved": "activation"}
+ORIGINS = {
+    "uniform": "workspace",
+    "piece": "runtime",
+    "selected": "gradient",
+    "layered": "sample",
+    "evolved": "activation",
+}
 """Where a point of a search comes from, to its colour."""
 
 COLOURS = {

@@ -13,7 +13,7 @@ from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, exactly, layers_to_adapt
 from micrograft.recipe import Recipe
-from micrograft.search.pieces import compose, head_pieces, pieces
+from micrograft.search.pieces import Piece, compose, head_pieces, pieces
 
 RANKS = (2, 4, 8)
 """Of LoRA."""
@@ -23,6 +23,16 @@ RATIOS = (0.5, 1.0)
 
 BACK = (0.25, 0.5)
 """How many of the layers, counted from the output, are adapted where not all are."""
+
+
+RANK = 4
+"""Of LoRA, where one rank stands for all."""
+
+DEPTHS = (0.25, 0.5, 0.75, 1.0)
+"""Of the layers, from the output back, which are trained in one way."""
+
+WAYS: tuple[tuple[str, ...], ...] = ((), ("bias",), ("bias", "lora_b"), ("bias", "lora"), ("bias", "weight"))
+"""How the layers of a network may be trained, each needing more RAM than those before it."""
 
 
 def candidates(network: Graph, recipe: Recipe) -> Iterator[Recipe]:
@@ -69,8 +79,41 @@ def uniform(network: Graph, recipe: Recipe) -> Iterator[Recipe]:
         for rank in RANKS:
             lora = LoRA(rank=rank, freeze_a=freeze_a)
             plain += [(lora,), (lora, Head())]
-    for methods in plain:
+    for methods in (*plain, (Full(),)):
         yield replace(recipe, methods=methods)
+
+
+def as_pieces(methods: Sequence[Method], network: Graph) -> frozenset[Piece]:
+    """The pieces that methods of `uniform` train."""
+    every, found = pieces(network, (1.0,), RANKS), set[Piece]()
+    if Head() in methods:
+        found |= head_pieces(network)
+    if Full() in methods:
+        found |= {piece for piece in every if piece.kind in ("bias", "weight")}
+    if Bias() in methods:
+        found |= {piece for piece in every if piece.kind == "bias"}
+    whole = {piece.slot for piece in found}
+    for lora in (method for method in methods if isinstance(method, LoRA)):
+        kind = ("lora_b" if lora.freeze_a else "lora", lora.rank)
+        found |= {piece for piece in every if (piece.kind, piece.amount) == kind and piece.slot not in whole}
+    return frozenset(found)
+
+
+def layered(network: Graph) -> Iterator[frozenset[Piece]]:
+    """The last layers trained in one way, those before them in a cheaper one or not at all; the head as a whole.
+
+    The way back from a layer runs through all layers behind it, so what RAM buys is ordered by depth.
+    """
+    head, every = head_pieces(network), pieces(network, (1.0,), (RANK,))
+    taken = {piece.slot for piece in head}
+    body = [piece for piece in every if piece.slot not in taken]
+    layers = list(dict.fromkeys(piece.layer for piece in body))
+    for share in DEPTHS:
+        last = set(layers[len(layers) - max(1, round(share * len(layers))) :])
+        for behind in range(1, len(WAYS)):
+            for before in range(behind if len(last) < len(layers) else 1):
+                chosen = {piece for piece in body if piece.kind in WAYS[behind if piece.layer in last else before]}
+                yield frozenset(head | chosen)
 
 
 def _last(network: Graph, share: float) -> str:

@@ -1,7 +1,8 @@
 """Evolution of sets of pieces, for gains and costs that do not add up: everything is measured, nothing modelled.
 
 A small NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017): parents are drawn from the best by non-dominated rank and
-then by how alone they stand; children mix two parents layer by layer and change a piece or two.
+then by how alone they stand. Children take each layer from one of two parents, or the layers up to some depth from one
+and the rest from the other; then a piece or two change, or all of a stretch of layers alike.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Evolution:
     """generations: how often `children` new sets are measured. parents: how many sets live on."""
 
     generations: int = 4
-    children: int = 8
+    children: int = 16
     parents: int = 12
     seed: int = 0
 
@@ -96,20 +97,30 @@ def _children(
     for _ in range(20 * count):
         if len(found) == count:
             break
-        child = _mixed(generator.choice(parents), generator.choice(parents), generator)
+        mix, change = generator.choice((_mixed, _joined)), generator.choice((_changed, _changed, _stretched))
+        child = mix(generator.choice(parents), generator.choice(parents), every, generator)
         for _ in range(generator.choice((1, 1, 2))):
-            child = _changed(child, every, generator)
+            child = change(child, every, generator)
         if child and child not in tried:
             found[child] = None
     return list(found)
 
 
-def _mixed(one: Genome, other: Genome, generator: random.Random) -> Genome:
+def _mixed(one: Genome, other: Genome, every: Sequence[Piece], generator: random.Random) -> Genome:
     """Each slot as in one parent or the other."""
     slots = sorted({piece.slot for piece in one | other})
     from_one = {slot: generator.random() < 0.5 for slot in slots}
     kept = [piece for piece in one if from_one[piece.slot]] + [piece for piece in other if not from_one[piece.slot]]
     return frozenset(kept)
+
+
+def _joined(one: Genome, other: Genome, every: Sequence[Piece], generator: random.Random) -> Genome:
+    """The layers up to some depth as in one parent, those behind as in the other."""
+    layers = _layers(every)
+    first = set(layers[: generator.randint(0, len(layers))])
+    return frozenset(
+        {each for each in one if each.layer in first} | {each for each in other if each.layer not in first}
+    )
 
 
 def _changed(genome: Genome, every: Sequence[Piece], generator: random.Random) -> Genome:
@@ -118,3 +129,19 @@ def _changed(genome: Genome, every: Sequence[Piece], generator: random.Random) -
         return genome - {generator.choice(sorted(genome))}
     piece = generator.choice(every)
     return frozenset({each for each in genome if each.slot != piece.slot} | {piece})
+
+
+def _stretched(genome: Genome, every: Sequence[Piece], generator: random.Random) -> Genome:
+    """With pieces of one kind and amount in a stretch of layers, or without any in their place."""
+    layers, like = _layers(every), generator.choice(every)
+    start, end = sorted((generator.randrange(len(layers)), generator.randrange(len(layers))))
+    stretch = set(layers[start : end + 1])
+    chosen = {each for each in every if each.layer in stretch and (each.kind, each.amount) == (like.kind, like.amount)}
+    slots = {each.slot for each in chosen}
+    kept = {each for each in genome if each.slot not in slots}
+    return frozenset(kept if generator.random() < 0.25 else kept | chosen)
+
+
+def _layers(every: Sequence[Piece]) -> list[str]:
+    """In the order of the pieces, which is that of the network."""
+    return list(dict.fromkeys(piece.layer for piece in every))

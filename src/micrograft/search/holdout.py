@@ -39,28 +39,36 @@ def hold_out(samples: Samples, fold: int = 0, folds: int = FOLDS) -> Episode:
     return _episode(samples, judged)
 
 
-def first_shots(samples: Samples, shots: int) -> Episode:
-    """The first `shots` samples of each class are learned from, the others judged by. Raises MicrograftError."""
+def some_shots(samples: Samples, shots: int, fold: int = 0) -> Episode:
+    """A stretch of `shots` samples of each class is learned from, the others judged by. Raises MicrograftError.
+
+    fold: which stretch, 0 for the first one. Of a class too small for it an earlier stretch is taken.
+    """
     judged = np.ones(len(samples), bool)
     for members in _groups(samples):
-        judged[members[:shots]] = False
+        stretches = max(1, len(members) // shots - 1)
+        first = fold % stretches * shots
+        judged[members[first : first + shots]] = False
     return _episode(samples, judged)
 
 
-def episodes_of(samples: Samples, tasks: Array | None, shots: int | None) -> tuple[Episode, ...]:
+def episodes_of(samples: Samples, tasks: Array | None, shots: int | None, fold: int = 0) -> tuple[Episode, ...]:
     """One episode for each task, in the order in which they come.
 
     tasks: of each sample, its task; without them each quarter of each class is held out in turn. shots: how many of
-    each class are learned from; None for three quarters. Raises MicrograftError where an episode has too few samples.
+    each class are learned from; None for three quarters. fold: each splits the tasks otherwise. Raises MicrograftError
+    where an episode has too few samples.
     """
-    if tasks is None:
-        found = [hold_out(samples, fold) for fold in range(FOLDS)] if shots is None else [first_shots(samples, shots)]
-    else:
+    if tasks is not None:
         assert samples.y is not None
         places = [np.flatnonzero(tasks == task) for task in dict.fromkeys(tasks.tolist())]
         parts = [Samples(samples.x[place], samples.y[place]) for place in places]
-        found = [hold_out(part) if shots is None else first_shots(part, shots) for part in parts]
-    return tuple(found)
+    elif shots is None:
+        return tuple(hold_out(samples, fold) for fold in range(FOLDS))
+    else:
+        parts = [samples]
+    split = [hold_out(each, fold % FOLDS) if shots is None else some_shots(each, shots, fold) for each in parts]
+    return tuple(split)
 
 
 def spread(samples: Samples, most: int) -> Samples:

@@ -14,7 +14,7 @@ from typing import Any
 
 from micrograft.errors import MicrograftError
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raise it where the meaning of what is stored changes."""
 
 

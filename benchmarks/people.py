@@ -1,0 +1,173 @@
+"""People in the shared data sets: who teaches a network beforehand, whom a search learns, who judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from micrograft import api, get_peft_model
+from micrograft.ir.graph import Graph
+from micrograft.ir.types import Array
+from micrograft.passes.attach_optimizer import SGD
+from micrograft.peft.head import Head
+from micrograft.samples import Samples
+from micrograft.search.holdout import Episode, some_shots
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@dataclass(frozen=True)
+class Study:
+    """network, searched, judging: of a part. episode: of a person and fold, as the search splits what it has.
+
+    drawn: of a person and a seed, for judging. ram: bytes. judged: samples that judge in a trial of the search.
+    """
+
+    network: Callable[[int], Graph]
+    searched: Callable[[int], list[str]]
+    judging: Callable[[int], list[str]]
+    episode: Callable[[str, int], Episode]
+    drawn: Callable[[str, int], Episode]
+    board: str
+    ram: int
+    epochs: int
+    judged: int
+
+
+SHOTS = 5
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+
+
+@cache
+def _recordings() -> dict[str, Array]:
+    with np.load(SHARED / "data" / "spoken_digits_mfcc.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _speakers(place: int, part: int) -> list[str]:
+    """Two of them; place 0 teaches beforehand, 1 is searched, 2 judges."""
+    first = 2 * (place + part) % len(SPEAKERS)
+    return list(SPEAKERS[first : first + 2])
+
+
+def _keywords(part: int) -> Graph:
+    """The keyword network with a head of ten classes that two speakers have taught."""
+    data = _recordings()
+    network = api.load(SHARED / "models" / "kws_dscnn_float32.tflite", classes=10)
+    x, y = (data[name][np.isin(data["speaker"], _speakers(0, part))] for name in ("x", "y"))
+    model = get_peft_model(network, Head(), optimizer=SGD(lr=0.02))
+    model.train(x, y, epochs=4, shuffle=0, x_test=x[:1], y_test=y[:1])
+    return model.merge_and_unload()
+
+
+def _takes(chosen: Array) -> Samples:
+    return Samples(_recordings()["x"][chosen], _recordings()["y"][chosen])
+
+
+def _digits(speaker: str, fold: int) -> Episode:
+    """Each fold learns from five other takes of each digit and is judged by the rest."""
+    data = _recordings()
+    own = np.flatnonzero(data["speaker"] == speaker)
+    return some_shots(_takes(own[np.lexsort((data["take"][own], data["y"][own]))]), SHOTS, fold)
+
+
+def _drawn_digits(speaker: str, seed: int) -> Episode:
+    """Five of the takes 0 to 9 of each digit are learned from, takes 10 to 49 judge."""
+    data, generator = _recordings(), np.random.default_rng(seed)
+    own, take = data["speaker"] == speaker, data["take"]
+    learned = np.zeros(len(take), bool)
+    for digit in range(10):
+        learned |= own & (data["y"] == digit) & np.isin(take, generator.permutation(10)[:SHOTS])
+    return Episode(_takes(learned), _takes(own & (take >= 10)))
+
+
+@cache
+def _carried() -> dict[str, Array]:
+    """x: (n, 6, 64) float32: acceleration in units of gravity, rotation in rad/s."""
+    with np.load(SHARED / "data" / "activity_phone_watch.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    x = arrays["x"].astype(np.float32).transpose(0, 2, 1)
+    x[:, :3] /= 9.81
+    return {**arrays, "x": np.ascontiguousarray(x), "y": arrays["y"].astype(np.int64)}
+
+
+def _watchers(place: int, part: int) -> list[str]:
+    """Of the twelve people with most windows on their watch: place 0 is searched, places 1 and 2 judge."""
+    data = _carried()
+    names, counts = np.unique(data["subject"][data["device"] == "watch"], return_counts=True)
+    most = sorted(names[np.argsort(-counts, kind="stable")][:12].tolist())
+    first = 4 * ((place + part) % 3)
+    return most[first : first + 4]
+
+
+def _phones(part: int) -> Graph:
+    """A network that knows the phones of everybody else."""
+    data = _carried()
+    unknown = [name for place in range(3) for name in _watchers(place, part)]
+    chosen = ~np.isin(data["subject"], unknown) & (data["device"] == "phone")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    module = nn.Sequential(
+        *(nn.Conv1d(6, 32, 5, 2, 2), nn.BatchNorm1d(32), nn.ReLU()),
+        *(nn.Conv1d(32, 48, 5, 2, 2), nn.BatchNorm1d(48), nn.ReLU()),
+        *(nn.Conv1d(48, 48, 3, 1, 1), nn.BatchNorm1d(48), nn.ReLU()),
+        *(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(48, len(data["classes"]))),
+    )
+    x, y = torch.from_numpy(data["x"][chosen]), torch.from_numpy(data["y"][chosen])
+    optimizer = torch.optim.AdamW(module.parameters(), 3e-3, weight_decay=1e-2)
+    for _ in range(15):
+        for batch in torch.randperm(len(x)).split(64):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(module(x[batch]), y[batch]).backward()
+            optimizer.step()
+    return api.load(module.eval(), example=[np.zeros((1, 6, 64), np.float32)])
+
+
+def _windows(person: str) -> list[Array]:
+    """Of each activity on the watch, in the order of time."""
+    data = _carried()
+    own = (data["subject"] == person) & (data["device"] == "watch")
+    return [np.flatnonzero(own & (data["y"] == label)) for label in np.unique(data["y"][own])]
+
+
+def _stretches(person: str, learned: Callable[[int], slice], judged: Callable[[int], slice]) -> Episode:
+    data, windows = _carried(), _windows(person)
+    given, asked = (np.concatenate([each[part(len(each))] for each in windows]) for part in (learned, judged))
+    return Episode(*(Samples(data["x"][places], data["y"][places]) for places in (given, asked)))
+
+
+def _activity(person: str, fold: int) -> Episode:
+    """The first or the last part of each activity is learned from, the other end judges."""
+    early, late = (lambda n: slice(0, int(0.4 * n))), (lambda n: slice(n - int(0.4 * n), n))
+    return _stretches(person, *((early, late) if fold % 2 == 0 else (late, early)))
+
+
+def _drawn_activity(person: str, seed: int) -> Episode:
+    """The first 40 % of each activity is learned from, the last half judges; draws differ in order alone."""
+    return _stretches(person, lambda n: slice(0, int(0.4 * n)), lambda n: slice(n - int(0.5 * n), n))
+
+
+STUDIES = {
+    "digits": Study(
+        _keywords,
+        lambda part: _speakers(1, part),
+        lambda part: _speakers(2, part),
+        _digits,
+        _drawn_digits,
+        *("stm32f746", 160_000, 3, 80),
+    ),
+    "activity": Study(
+        _phones,
+        lambda part: _watchers(0, part),
+        lambda part: _watchers(1, part) + _watchers(2, part),
+        _activity,
+        _drawn_activity,
+        *("nrf52840", 65_536, 3, 80),
+    ),
+}

@@ -1,0 +1,92 @@
+"""The best of many, by measuring again: each round on other samples, and of fewer candidates.
+
+One trial of a candidate is noisy, and the best of many noisy figures is mostly lucky. So what did well is learned
+again, round by round, from other samples of the same tasks and in another order, and what falls behind is dropped. Only
+these rounds count in the end, the same ones for every finalist, so that the luck that brought it here does not count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from micrograft.ir.types import Array
+from micrograft.laboratory import Laboratory, Methods, Result, at_rate
+from micrograft.recipe import Recipe
+from micrograft.trial import Learned
+
+KEPT = 6
+"""How many of the best within each amount of RAM are measured again; half as many in each round behind the first."""
+
+LEAST = 2
+"""How many are kept in any case."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finalist:
+    """recipe: at the learning rate that did best. merits: (rounds, episodes)."""
+
+    recipe: Recipe
+    merits: Array
+
+    @property
+    def merit(self) -> float:
+        return float(self.merits.mean())
+
+
+class Race:
+    """tried: what the search measured. levels: bytes of RAM, for each of which the best is wanted. always: candidates
+    that are never dropped, to compare with. rounds: a laboratory for each; the first one's tries all learning rates.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        tried: Mapping[Methods, Result],
+        levels: Sequence[int],
+        always: frozenset[Methods],
+        rounds: Sequence[Laboratory],
+    ) -> None:
+        self._recipe = recipe
+        self._tried = tried
+        self._levels = levels
+        self._always = always
+        self._rounds = rounds
+
+    def run(self) -> dict[Methods, Finalist]:
+        """Those that were measured in every round."""
+        merits = {methods: result.merit for methods, result in self._tried.items()}
+        found: dict[Methods, Finalist] = {}
+        for number, laboratory in enumerate(self._rounds):
+            kept = self._best(merits, max(LEAST, KEPT >> number))
+            recipes = [found[each].recipe if found else replace(self._recipe, methods=each) for each in kept]
+            what = f"measuring again, round {number + 1} of {len(self._rounds)}"
+            results = laboratory.measure_recipes(recipes, what)
+            pairs = [(methods, result) for methods, result in zip(kept, results, strict=True) if result is not None]
+            found = {methods: self._with(methods, found.get(methods), result) for methods, result in pairs}
+            merits = {methods: finalist.merit for methods, finalist in found.items()}
+        return found
+
+    def _best(self, merits: Mapping[Methods, float], count: int) -> list[Methods]:
+        """So many of the best within each amount of RAM, and those that are never dropped."""
+        ranked = sorted(merits, key=lambda methods: (-merits[methods], self._tried[methods].block))
+        chosen = {methods for methods in ranked if methods in self._always}
+        for level in self._levels:
+            chosen.update([methods for methods in ranked if self._tried[methods].block <= level][:count])
+        return [methods for methods in merits if methods in chosen]
+
+    def _with(self, methods: Methods, finalist: Finalist | None, result: Result) -> Finalist:
+        """With one round more; the first one settles the learning rate, by what the search and that round gave."""
+        assert result.learned
+        if finalist is not None:
+            return replace(finalist, merits=np.vstack([finalist.merits, _merits(result.learned[0])]))
+        before = {each.rate: each.score.merit for each in self._tried[methods].learned or ()}
+        best = max(result.learned, key=lambda each: before.get(each.rate, -math.inf) + each.score.merit)
+        return Finalist(at_rate(replace(self._recipe, methods=methods), best.rate), np.array([_merits(best)]))
+
+
+def _merits(learned: Learned) -> list[float]:
+    return [score.merit for score in learned.scores]
