@@ -4,8 +4,8 @@
 #define MG_CONV_CORE_INT8_H
 
 #include "mg_conv_int8.h"
-#include "mg_dot_int8.h"
 #include "mg_math.h"
+#include "mg_sight_int8.h"
 
 /* What MG_DETOUR, defined before this header, may say: a kernel with a detour of codes knows no float. */
 #define MG_NO_DETOUR 0
@@ -14,39 +14,6 @@
 #ifndef MG_DETOUR
 #define MG_DETOUR MG_NO_DETOUR
 #endif
-
-/* What a window sees of x: `rows` times `runs` stretches of `length` neighbours, met by as many weights. */
-typedef struct {
-    const int8_t *x;
-    int32_t zero;
-    int32_t rows, runs, length;
-    int32_t x_row, x_run;
-    int32_t weight_row, weight_run, weight_output;
-} mg_sight;
-
-static inline int32_t mg_sight_one(const mg_sight *s, const int8_t *weight, int32_t sum) {
-    const int8_t *from = s->x;
-    for (int32_t row = s->rows; row > 0; --row, from += s->x_row, weight += s->weight_row) {
-        const int8_t *x = from;
-        const int8_t *w = weight;
-        for (int32_t run = s->runs; run > 0; --run, x += s->x_run, w += s->weight_run) {
-            sum = mg_dot_int8(x, s->zero, w, s->length, sum);
-        }
-    }
-    return sum;
-}
-
-static inline mg_four_sums mg_sight_four(const mg_sight *s, const int8_t *weight, mg_four_sums sums) {
-    const int8_t *from = s->x;
-    for (int32_t row = s->rows; row > 0; --row, from += s->x_row, weight += s->weight_row) {
-        const int8_t *x = from;
-        const int8_t *w = weight;
-        for (int32_t run = s->runs; run > 0; --run, x += s->x_run, w += s->weight_run) {
-            sums = mg_dot_four_int8(x, s->zero, w, s->weight_output, s->length, sums);
-        }
-    }
-    return sums;
-}
 
 /* What the detour adds to an output's sum, in its units: up . down over the factor from sums to codes, rounded to
  * nearest, ties away from zero; at most 2^29 either way. An output whose factor is 0 gets nothing. */
@@ -98,20 +65,21 @@ static inline int32_t mg_way_units(const mg_conv_int8_params *params, const mg_w
 static inline void mg_conv_group_int8(const mg_conv_int8_params *params, const mg_sight *s, const int8_t *weight,
                                       const mg_channels *channels, const mg_way *way, int32_t from, int32_t outputs,
                                       int8_t *y) {
-    const mg_code_range *const range = &params->y;
+    const mg_code_range range = params->y; /* copied, as a store of int8 may alias anything */
     const int32_t *bias = channels->bias + from;
     const int32_t *factor = channels->factors + 2 * from;
     for (; outputs >= 4; outputs -= 4, from += 4, weight += 4 * s->weight_output, bias += 4, factor += 8, y += 4) {
-        mg_four_sums sums = mg_sight_four(s, weight, mg_four_biases(bias));
+        mg_four_sums sums = mg_four_biases(bias);
+        mg_sight_four_int8(s, weight, &sums);
         sums.a += mg_way_units(params, way, from, factor);
         sums.b += mg_way_units(params, way, from + 1, factor + 2);
         sums.c += mg_way_units(params, way, from + 2, factor + 4);
         sums.d += mg_way_units(params, way, from + 3, factor + 6);
-        mg_codes_of_four(range, sums, factor, y);
+        mg_codes_of_four(&range, sums, factor, y);
     }
     for (; outputs > 0; --outputs, ++from, weight += s->weight_output, factor += 2) {
         const int32_t sum = mg_sight_one(s, weight, *bias++) + mg_way_units(params, way, from, factor);
-        *y++ = mg_code_of_sum(range, sum, factor);
+        *y++ = mg_code_of_sum(&range, sum, factor);
     }
 }
 

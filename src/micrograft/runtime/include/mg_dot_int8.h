@@ -43,24 +43,25 @@ static inline int32_t mg_add_four_products(mg_codes_pairs a, mg_quad b, int32_t 
 /* Adds to each lane the products of x - zero with one of four rows of weights, `row` apart. */
 static inline mg_four_sums mg_dot_four_int8(const int8_t *x, int32_t zero, const int8_t *rows, int32_t row,
                                             int32_t length, mg_four_sums sums) {
-    const int8_t *a = rows, *b = a + row, *c = b + row, *d = c + row;
     const int8_t *const end = x + length;
+    const int8_t *last = rows + 3 * row;
 #if MG_DSP
     const mg_pair less = mg_twice(-zero);
-    for (const int8_t *const quads = x + (length & ~3); x != quads; x += 4, a += 4, b += 4, c += 4, d += 4) {
+    const int8_t *const quads = x + (length & ~3);
+    for (; x < quads; x += 4, rows += 4, last += 4) {
         const mg_codes_pairs value = mg_load_pairs(less, x);
-        sums.a = mg_add_four_products(value, mg_load_quad(a), sums.a);
-        sums.b = mg_add_four_products(value, mg_load_quad(b), sums.b);
-        sums.c = mg_add_four_products(value, mg_load_quad(c), sums.c);
-        sums.d = mg_add_four_products(value, mg_load_quad(d), sums.d);
+        sums.a = mg_add_four_products(value, mg_load_quad(rows), sums.a);
+        sums.b = mg_add_four_products(value, mg_load_quad(rows + row), sums.b);
+        sums.c = mg_add_four_products(value, mg_load_quad(rows + 2 * row), sums.c);
+        sums.d = mg_add_four_products(value, mg_load_quad(last), sums.d);
     }
 #endif
-    while (x != end) {
-        const int32_t value = *x++ - zero;
-        sums.a += value * *a++;
-        sums.b += value * *b++;
-        sums.c += value * *c++;
-        sums.d += value * *d++;
+    for (; x < end; ++x, ++rows, ++last) {
+        const int32_t value = *x - zero;
+        sums.a += value * rows[0];
+        sums.b += value * rows[row];
+        sums.c += value * rows[2 * row];
+        sums.d += value * *last;
     }
     return sums;
 }

@@ -30,8 +30,8 @@ void mg_down_int16(const mg_down_params *params, const int8_t *x, const int8_t *
                 const int8_t *tap = w + from * s.weight_output;
                 int32_t left = outputs;
                 for (; left >= 4; left -= 4, tap += 4 * s.weight_output, y += 4) {
-                    const mg_four_sums none = {0, 0, 0, 0};
-                    const mg_four_sums sums = mg_sight_four(&s, tap, none);
+                    mg_four_sums sums = {0, 0, 0, 0};
+                    mg_sight_four_int8(&s, tap, &sums);
                     y[0] = narrowed(sums.a, params->places);
                     y[1] = narrowed(sums.b, params->places);
                     y[2] = narrowed(sums.c, params->places);
