@@ -3,6 +3,7 @@
 #define MG_BLOCK_CORE_H
 
 #include "mg_block.h"
+#include "mg_dsp.h"
 #include "mg_float_bits.h"
 
 #ifndef MG_BLOCK_BITS
@@ -17,6 +18,17 @@ enum { mg_largest = 32767, mg_headroom = 1, mg_slack = 3 };
 typedef int8_t mg_element;
 typedef mg_block_int8 mg_block;
 enum { mg_largest = 127, mg_headroom = 0, mg_slack = 1 };
+#endif
+
+#if MG_DSP
+/* Two neighbouring elements. */
+static inline mg_pair mg_load_elements(const mg_element *from) {
+#if MG_BLOCK_BITS == 16
+    return mg_load_pair_int16(from);
+#else
+    return mg_load_pair_int8(from);
+#endif
+}
 #endif
 
 enum { mg_run = 256 }; /* products of an element with a number of 8 bits and a sign that int32 holds in any case */

@@ -27,7 +27,7 @@ static inline mg_quad mg_load_quad(const int8_t *from) {
 }
 
 /* Two neighbouring int16, likewise. */
-static inline mg_pair mg_load_pair(const int16_t *from) {
+static inline mg_pair mg_load_pair_int16(const int16_t *from) {
     mg_pair pair;
     __builtin_memcpy(&pair, from, sizeof pair);
     return pair;
@@ -36,6 +36,20 @@ static inline mg_pair mg_load_pair(const int16_t *from) {
 /* A number twice. */
 static inline mg_pair mg_twice(int32_t x) {
     return (mg_pair)(((uint32_t)x & 0xFFFFu) | (uint32_t)x << 16);
+}
+
+/* The lower halves of two pairs, and their upper halves. */
+static inline mg_pair mg_lower_halves(mg_pair a, mg_pair b) {
+    return (mg_pair)(((uint32_t)a & 0xFFFFu) | (uint32_t)b << 16);
+}
+
+static inline mg_pair mg_upper_halves(mg_pair a, mg_pair b) {
+    return (mg_pair)(((uint32_t)b & 0xFFFF0000u) | (uint32_t)a >> 16);
+}
+
+/* Two neighbouring codes. */
+static inline mg_pair mg_load_pair_int8(const int8_t *from) {
+    return (mg_pair)(((uint32_t)from[0] & 0xFFFFu) | (uint32_t)from[1] << 16);
 }
 
 #ifdef __arm__
