@@ -16,7 +16,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("ir", "files"),
     ("ops", "boards"),
     ("reference",),
-    ("statistics", "couplings"),
+    ("statistics", "couplings", "functions"),
     ("frontends", "samples", "passes", "peft", "quantization", "planning"),
     ("codegen", "spec", "recipe", "precision"),
     ("toolchain",),

@@ -18,11 +18,13 @@ from micrograft.ir.types import Array, DType
 from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.prune import prune
+from micrograft.passes.recognize_means import recognize_means
+from micrograft.passes.separate_channels import separate_channels
 from micrograft.quantization.calibrate import Progress, calibrate
 from micrograft.quantization.noise import LayerNoise, layer_noise
 from micrograft.quantization.observers import MinMax, Observer, Ranges
 from micrograft.quantization.quantize import quantize as draw
-from micrograft.quantization.quantize import scheme, with_room
+from micrograft.quantization.scheme import scheme, with_room
 from micrograft.reference import Inputs
 from micrograft.samples import check_inputs
 
@@ -71,10 +73,10 @@ def quantize(
     port = floats.inputs[0]
     chosen = [[port.from_user(x[index])] for index in spread(len(x), CALIBRATION_SAMPLES)]
     plan = scheme(floats)
-    ranges = calibrate(floats, chosen, plan.measured, observer or MinMax(), progress)
+    ranges = plan.ranges(calibrate(floats, chosen, plan.observed, observer or MinMax(), progress))
     if plan.streams:
-        names = [name for stream in plan.streams for name in stream]
-        ranges = {**ranges, **with_room(plan, calibrate(floats, chosen, names, MinMax()))}
+        everything = plan.ranges(calibrate(floats, chosen, plan.observed, MinMax()))
+        ranges = {**ranges, **with_room(plan, everything)}
     return replace(_coded(floats, ranges), samples=chosen)
 
 
@@ -139,7 +141,7 @@ def _floats(graph: Graph) -> Graph:
         raise MicrograftError("the network is int8 already", where=graph.name, fix="take it as it is")
     if len(graph.inputs) != 1:
         raise MicrograftError(f"a network of {len(graph.inputs)} inputs cannot be calibrated", where=graph.name)
-    floats = prune(fold_batch_norm(graph))
+    floats = prune(separate_channels(fold_batch_norm(recognize_means(graph))))
     if not scheme(floats).order:
         raise MicrograftError("the network has no layer with an int8 operator", where=graph.name)
     return floats

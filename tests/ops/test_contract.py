@@ -64,6 +64,11 @@ class Tape:
     def keep(self, node: Node, output: str) -> Value:
         return Value(f"y_{output}", self._outputs[output])
 
+    def constant(self, data: Array, name: str) -> Value:
+        value = Value(f"constant_{len(self.arrays)}", type_of(data))
+        self.arrays[value.name] = data
+        return value
+
     def emit(self, op: str, *inputs: Value, attrs: Attrs | None = None) -> Value:
         return self.emit_all(op, *inputs, attrs=attrs, outputs=1)[0]
 

@@ -21,6 +21,7 @@ from micrograft.passes.reverse import reverse
 from micrograft.planning.planner import make_plan
 from micrograft.precision import Quantized
 from micrograft.quantization.observers import Percentile
+from micrograft.quantization.scheme import scheme
 from micrograft.reference import run, run_step
 from micrograft.samples import check_inputs
 from tests.passes.test_reverse import METHODS
@@ -93,7 +94,8 @@ def test_nothing_of_a_stream_is_cut_off() -> None:
     floats, quantized = network(ReversibleCnn, 3)
     cut = precision.quantize(floats, inputs(ReversibleCnn, 32, 0), observer=Percentile(99.0))
     couplings = find_couplings(cut.floats.nodes, {param.name for param in cut.floats.params})
-    streams = {value.name for each in couplings for value in (each.x, each.f, each.y)}
+    same = scheme(cut.floats).same
+    streams = {same.get(value.name, value.name) for each in couplings for value in (each.x, each.f, each.y)}
     assert streams and all(cut.ranges[name] == quantized.ranges[name] for name in streams)
     assert any(cut.ranges[name] != quantized.ranges[name] for name in cut.ranges)
     assert precision.quantize_as(floats, cut.ranges).nodes == cut.graph.nodes

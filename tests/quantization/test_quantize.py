@@ -17,7 +17,8 @@ from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.peft.lora import LoRA
 from micrograft.quantization.noise import layer_noise
 from micrograft.quantization.observers import MSE, MinMax, Observer, Percentile
-from micrograft.quantization.quantize import LAYERS, quantize, scheme
+from micrograft.quantization.quantize import quantize
+from micrograft.quantization.scheme import LAYERS, scheme
 from micrograft.reference import run
 from micrograft.samples import check_inputs
 from tests.frontends import torch_networks, zoo_networks

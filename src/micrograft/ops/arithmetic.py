@@ -47,11 +47,17 @@ SHAPES = (
 
 def _infer(attrs: Attrs, types: Types) -> Types:
     a, b = types
-    shape = broadcast_shape(a.shape, b.shape)
-    if shape is None or a.dtype is not b.dtype:
+    require(a.dtype is b.dtype, f"{a} and {b} do not go together")
+    return (TensorType(stretched_shape(a.shape, b.shape), a.dtype),)
+
+
+def stretched_shape(a: Shape, b: Shape) -> Shape:
+    """The shape to which both stretch. Raises ShapeError."""
+    shape = broadcast_shape(a, b)
+    if shape is None:
         raise ShapeError(f"{a} and {b} do not go together")
     require(len(shape) <= MAX_RANK, f"{shape} has more than {MAX_RANK} axes")
-    return (TensorType(shape, a.dtype),)
+    return shape
 
 
 def sum_back(backward: Backward, dy: Value, shape: Shape) -> Value:
@@ -174,7 +180,7 @@ def _infer_sum(attrs: SumToAttrs, types: Types) -> Types:
     return (TensorType(attrs.shape, types[0].dtype),)
 
 
-def _sum_to(x: Array, shape: Shape) -> Array:
+def sum_to(x: Array, shape: Shape) -> Array:
     """The sum of `x` over the axes along which `shape` stretches to its shape."""
     padded = (1,) * (x.ndim - len(shape)) + shape
     axes = tuple(axis for axis, size in enumerate(padded) if size == 1 and x.shape[axis] != 1)
@@ -215,7 +221,7 @@ SUM_TO = Operator(
     name="sum_to",
     inputs=("x",),
     infer=_infer_sum,
-    evaluate=lambda attrs, arrays: (_sum_to(arrays[0], attrs.shape),),
+    evaluate=lambda attrs, arrays: (sum_to(arrays[0], attrs.shape),),
     samples=_sum_samples,
     kernels={DType.FLOAT32: _sum_call},
     gradient=_sum_gradient,
@@ -262,7 +268,7 @@ MUL_SUM_TO = Operator(
     name="mul_sum_to",
     inputs=("a", "b"),
     infer=_infer_sum,
-    evaluate=lambda attrs, arrays: (_sum_to(arrays[0] * arrays[1], attrs.shape),),
+    evaluate=lambda attrs, arrays: (sum_to(arrays[0] * arrays[1], attrs.shape),),
     samples=_mul_sum_samples,
     kernels={DType.FLOAT32: _mul_sum_call},
     macs=_mul_sum_macs,

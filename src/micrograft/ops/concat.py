@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
-from micrograft.ir.types import DType, Shape, TensorType
+from micrograft.ir.types import Shape, TensorType
+from micrograft.ops.moving import each_type, for_all_moved, moved_in_blocks, moving
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -36,7 +37,7 @@ class ConcatAttrs(Attrs):
 
 def _resized(type_: TensorType, axis: int, size: int) -> TensorType:
     """`type_` with another length of one axis."""
-    return TensorType((*type_.shape[:axis], size, *type_.shape[axis + 1 :]), type_.dtype)
+    return replace(type_, shape=(*type_.shape[:axis], size, *type_.shape[axis + 1 :]))
 
 
 def _row(shape: Shape, axis: int) -> int:
@@ -78,7 +79,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
             ("x_stride", row),
             ("y_stride", _row(y.shape, axis)),
         )
-        calls.append(KernelCall("mg_copy_float32", "mg_copy_params", fields, (x, Pointer(y, offset))))
+        calls.append(KernelCall(moving("copy", x), "mg_copy_params", fields, (x, Pointer(y, offset))))
         offset += row
     return tuple(calls)
 
@@ -100,8 +101,8 @@ CONCAT = Operator(
     inputs=("x*",),
     infer=_infer,
     evaluate=lambda attrs, arrays: (np.concatenate(arrays, axis=attrs.axis),),
-    samples=_samples,
-    kernels={DType.FLOAT32: _call},
+    samples=each_type(_samples),
+    kernels=for_all_moved(_call),
     gradient=_gradient,
 )
 
@@ -149,10 +150,10 @@ def _slice_call(node: Node) -> tuple[KernelCall, ...]:
     start = node.attrs.start * _row(x.shape, axis + 1)
     if node.attrs.step != 1:
         way = _stepped(y.shape, x.shape, axis, node.attrs.step)
-        return (KernelCall("mg_transpose_float32", "mg_transpose_params", way, (Pointer(x, start), y)),)
+        return (KernelCall(moving("transpose", x), "mg_transpose_params", way, (Pointer(x, start), y)),)
     row = _row(y.shape, axis)
     fields = (("rows", y.type.size // row), ("columns", row), ("x_stride", _row(x.shape, axis)), ("y_stride", row))
-    return (KernelCall("mg_copy_float32", "mg_copy_params", fields, (Pointer(x, start), y)),)
+    return (KernelCall(moving("copy", x), "mg_copy_params", fields, (Pointer(x, start), y)),)
 
 
 def _stepped(part: Shape, whole: Shape, axis: int, step: int) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
@@ -181,9 +182,10 @@ SLICE = Operator(
     inputs=("x",),
     infer=_infer_slice,
     evaluate=_evaluate_slice,
-    samples=_slice_samples,
-    kernels={DType.FLOAT32: _slice_call},
+    samples=each_type(_slice_samples),
+    kernels=for_all_moved(_slice_call),
     gradient=_slice_back,
+    in_blocks=moved_in_blocks,
 )
 
 
@@ -222,12 +224,12 @@ def _slice_gradient_call(node: Node) -> tuple[KernelCall, ...]:
         way = _stepped(dy.shape, dx.shape, axis, node.attrs.step)
         start = node.attrs.start * _row(dx.shape, axis + 1)
         fields = (("size", dx.type.size), ("start", start), *way)
-        return (KernelCall("mg_scatter_float32", "mg_scatter_params", fields, (dy, dx)),)
+        return (KernelCall(moving("scatter", dy), "mg_scatter_params", fields, (dy, dx)),)
     columns = _row(dy.shape, axis)
     before = node.attrs.start * _row(dx.shape, axis + 1)
     after = _row(dx.shape, axis) - before - columns
     pads = (("rows", dy.type.size // columns), ("before", before), ("columns", columns), ("after", after))
-    return (KernelCall("mg_pad_float32", "mg_pad_params", pads, (dy, dx)),)
+    return (KernelCall(moving("pad", dy), "mg_pad_params", pads, (dy, dx)),)
 
 
 def _slice_gradient_samples() -> Iterator[Sample]:
@@ -242,6 +244,7 @@ SLICE_GRADIENT = Operator(
     inputs=("dy",),
     infer=_infer_slice_gradient,
     evaluate=_evaluate_slice_gradient,
-    samples=_slice_gradient_samples,
-    kernels={DType.FLOAT32: _slice_gradient_call},
+    samples=each_type(_slice_gradient_samples),
+    kernels=for_all_moved(_slice_gradient_call),
+    in_blocks=moved_in_blocks,
 )

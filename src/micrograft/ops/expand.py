@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from micrograft.ir.graph import Node
-from micrograft.ir.types import DType, TensorType
 from micrograft.ops.arithmetic import ExpandAttrs, SumToAttrs
+from micrograft.ops.moving import each_type, for_all_moved, moved_in_blocks, moving
 from micrograft.ops.operator import Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.strides import MAX_RANK, broadcast_shape, stretched, walk
 
@@ -17,7 +18,7 @@ def _infer(attrs: ExpandAttrs, types: Types) -> Types:
     (x,) = types
     require(broadcast_shape(x.shape, attrs.shape) == attrs.shape, f"{x.shape} does not stretch to {attrs.shape}")
     require(len(attrs.shape) <= MAX_RANK, f"{attrs.shape} has more than {MAX_RANK} axes")
-    return (TensorType(attrs.shape, x.dtype),)
+    return (replace(x, shape=attrs.shape),)
 
 
 def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
@@ -38,7 +39,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
         ("x_step", stride.step),
         ("x_jump", stride.jumps),
     )
-    return (KernelCall("mg_transpose_float32", "mg_transpose_params", fields, (x, y)),)
+    return (KernelCall(moving("transpose", x), "mg_transpose_params", fields, (x, y)),)
 
 
 def _samples() -> Iterator[Sample]:
@@ -55,7 +56,8 @@ EXPAND = Operator(
     inputs=("x",),
     infer=_infer,
     evaluate=lambda attrs, arrays: (np.broadcast_to(arrays[0], attrs.shape),),
-    samples=_samples,
-    kernels={DType.FLOAT32: _call},
+    samples=each_type(_samples),
+    kernels=for_all_moved(_call),
     gradient=_gradient,
+    in_blocks=moved_in_blocks,
 )

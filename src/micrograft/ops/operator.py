@@ -75,6 +75,9 @@ class Backward(Protocol):
     def emit_all(self, op: str, *inputs: Value, attrs: Attrs | None = None, outputs: int) -> tuple[Value, ...]:
         """Append a backward node; its first outputs, so many."""
 
+    def constant(self, data: Array, name: str) -> Value:
+        """A table that backward nodes read; equal ones are one."""
+
 
 GradientRule = Callable[[Backward, Node, Gradients], Gradients]
 

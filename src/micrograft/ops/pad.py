@@ -8,13 +8,15 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
-from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.concat import SliceAttrs
+from micrograft.ops.moving import moving
+from micrograft.ops.operator import Arrays, Backward, Blocks, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.strides import MAX_RANK, OUTER, contiguous
 
 
@@ -29,7 +31,7 @@ class PadMode(enum.IntEnum):
 
 @dataclass(frozen=True)
 class PadAttrs(Attrs):
-    """pads: (before, after) per axis. value: of a constant pad."""
+    """pads: (before, after) per axis. value: of a constant pad; around codes it is a code."""
 
     pads: tuple[tuple[int, int], ...]
     mode: PadMode = PadMode.CONSTANT
@@ -101,12 +103,13 @@ def _fields(attrs: PadAttrs, shape: Shape) -> tuple[tuple[str, int | float | tup
         ("start", last.before),
         ("mode", int(attrs.mode)),
         ("value", float(attrs.value)),
+        ("code", int(np.clip(attrs.value, -128, 127))),
     )
 
 
 def _infer(attrs: PadAttrs, types: Types) -> Types:
     (x,) = types
-    return (TensorType(_padded(attrs, x.shape), x.dtype),)
+    return (replace(x, shape=_padded(attrs, x.shape)),)
 
 
 def _places(attrs: PadAttrs, size: int, pads: tuple[int, int]) -> Array:
@@ -144,7 +147,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(node.attrs, PadAttrs)
     (x,) = node.inputs
     fields = _fields(node.attrs, x.shape)
-    return (KernelCall("mg_pad_axes_float32", "mg_pad_axes_params", fields, (x, node.outputs[0])),)
+    return (KernelCall(moving("pad_axes", x), "mg_pad_axes_params", fields, (x, node.outputs[0])),)
 
 
 def _cases() -> Iterator[tuple[Shape, PadAttrs]]:
@@ -163,6 +166,7 @@ def _samples() -> Iterator[Sample]:
     generator = np.random.default_rng(1)
     for shape, attrs in _cases():
         yield Sample((generator.standard_normal(shape).astype(np.float32),), attrs)
+        yield Sample((generator.integers(-128, 128, shape).astype(np.int8),), replace(attrs, value=attrs.value * 18))
 
 
 PAD = Operator(
@@ -171,7 +175,7 @@ PAD = Operator(
     infer=_infer,
     evaluate=_evaluate,
     samples=_samples,
-    kernels={DType.FLOAT32: _call},
+    kernels={DType.FLOAT32: _call, DType.INT8: _call},
     gradient=_gradient,
 )
 
@@ -205,6 +209,19 @@ def _gradient_samples() -> Iterator[Sample]:
         yield Sample((dy,), PadGradientAttrs(attrs, shape))
 
 
+def _gradient_in_blocks(blocks: Blocks, node: Node) -> Block | None:
+    """Where a constant was put around, the gradient is cut out, axis by axis."""
+    dy = blocks.known(node.inputs[0])
+    assert isinstance(node.attrs, PadGradientAttrs)
+    if dy is None or node.attrs.pad.mode is not PadMode.CONSTANT:
+        return None
+    codes = dy.codes
+    for axis, (size, (before, after)) in enumerate(zip(node.attrs.input_shape, node.attrs.pad.pads, strict=True)):
+        if before or after:
+            codes = blocks.emit("slice", codes, attrs=SliceAttrs(axis, before, before + size))
+    return replace(dy, codes=codes)
+
+
 PAD_GRADIENT = Operator(
     name="pad_gradient",
     inputs=("dy",),
@@ -212,4 +229,5 @@ PAD_GRADIENT = Operator(
     evaluate=_evaluate_gradient,
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
+    in_blocks=_gradient_in_blocks,
 )

@@ -1,6 +1,7 @@
-"""quantized_add: the sum of two int8 tensors of one shape and any scales, as TensorFlow Lite computes it.
+"""quantized_add: the sum or difference of two int8 tensors of any scales, as TensorFlow Lite computes it.
 
 Both are raised by 20 bits, brought to the scale of twice the larger one, added in int32, and brought to the output's.
+Either is stretched as NumPy does.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, TensorType, Value
+from micrograft.ops.arithmetic import SHAPES, stretched_shape, sum_back
+from micrograft.ops.broadcast import broadcast_fields
 from micrograft.ops.fixed_point import Rounding, multiplier_of
-from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types
 from micrograft.ops.requantization import Codes, check_codes, codes_gradient, sample_codes, with_mask
 from micrograft.ops.scale import ScaleAttrs
 
@@ -22,11 +25,12 @@ _RAISED_BY = 20
 
 @dataclass(frozen=True)
 class QuantizedAddAttrs(Attrs):
-    """a, b: what the inputs' codes mean; y: the output's, and its clamp."""
+    """a, b: what the inputs' codes mean; y: the output's, and its clamp. sign: of b, 1 or −1."""
 
     a: Quantization
     b: Quantization
     y: Codes
+    sign: int = 1
 
     @property
     def multipliers(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
@@ -43,16 +47,17 @@ def _infer(attrs: QuantizedAddAttrs, types: Types) -> Types:
     a, b = types
     check_codes(a, attrs.a.zero, "the first input")
     check_codes(b, attrs.b.zero, "the second input")
-    require(a.shape == b.shape, f"{a.shape} and {b.shape} differ")
-    return attrs.y.type(a.shape), TensorType(a.shape, DType.BIT)
+    shape = stretched_shape(a.shape, b.shape)
+    return attrs.y.type(shape), TensorType(shape, DType.BIT)
 
 
 def _evaluate(attrs: QuantizedAddAttrs, arrays: Arrays) -> Arrays:
     *inputs, output = attrs.multipliers
-    total = np.zeros(arrays[0].shape, np.int64)
-    for array, quant, factor in zip(arrays, (attrs.a, attrs.b), inputs, strict=True):
-        total += attrs.y.rescaled((array.astype(np.int64) - quant.zero) << _RAISED_BY, *factor)
-    y = attrs.y.of(attrs.y.rescaled(total, *output))
+    parts = [
+        attrs.y.rescaled((array.astype(np.int64) - quant.zero) << _RAISED_BY, *factor)
+        for array, quant, factor in zip(arrays, (attrs.a, attrs.b), inputs, strict=True)
+    ]
+    y = attrs.y.of(attrs.y.rescaled(parts[0] + attrs.sign * parts[1], *output))
     return y, attrs.y.mask(y)
 
 
@@ -61,11 +66,13 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
     assert dy is not None and isinstance(attrs, QuantizedAddAttrs)
     passed = codes_gradient(backward, node, dy)
 
-    def part(value: Value, quant: Quantization) -> Value | None:
-        factor = ScaleAttrs(quant.scale / attrs.y.quant.scale)
-        return backward.emit("scale", passed, attrs=factor) if backward.needs(value) else None
+    def part(value: Value, scale: float) -> Value | None:
+        if not backward.needs(value):
+            return None
+        factor = ScaleAttrs(scale / attrs.y.quant.scale)
+        return backward.emit("scale", sum_back(backward, passed, value.shape), attrs=factor)
 
-    return part(node.inputs[0], attrs.a), part(node.inputs[1], attrs.b)
+    return part(node.inputs[0], attrs.a.scale), part(node.inputs[1], attrs.sign * attrs.b.scale)
 
 
 def _call(node: Node) -> tuple[KernelCall, ...]:
@@ -74,11 +81,12 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(attrs, QuantizedAddAttrs)
     left, right, sums = attrs.multipliers
     fields = (
-        ("size", a.type.size),
+        *broadcast_fields(a.shape, b.shape, node.outputs[0].shape),
         ("a_zero", attrs.a.zero),
         ("a_factor", left),
         ("b_zero", attrs.b.zero),
         ("b_factor", right),
+        ("b_sign", attrs.sign),
         ("sum_factor", sums),
         attrs.y.field,
     )
@@ -93,6 +101,9 @@ def _samples() -> Iterator[Sample]:
         arrays = sample_codes(generator, (1, 5, 3, 7)), sample_codes(generator, (1, 5, 3, 7))
         yield Sample(arrays, QuantizedAddAttrs(a, b, Codes(y, low)))
         yield Sample(arrays, QuantizedAddAttrs(a, b, Codes(y, low, rounding=Rounding.ONCE)))
+        for left, right in SHAPES:
+            arrays = sample_codes(generator, left), sample_codes(generator, right)
+            yield Sample(arrays, QuantizedAddAttrs(a, b, Codes(y, low), -1))
 
 
 QUANTIZED_ADD = Operator(

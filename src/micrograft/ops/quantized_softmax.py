@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
-from micrograft.ir.types import Array, DType, Quantization
+from micrograft.ir.types import DType, Quantization
 from micrograft.ops.fixed_point import HIGH, LOW, clamped, divided, doubled_high, multiplier_of
+from micrograft.ops.gemmlowp import exp_on_negative, reciprocal
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import Codes, sample_codes
 
@@ -50,55 +51,14 @@ def _infer(attrs: QuantizedSoftmaxAttrs, types: Types) -> Types:
     return (_OUTPUT.type(x.shape),)
 
 
-def _saturating_left(x: Array, places: int) -> Array:
-    return np.asarray(np.clip(x << places, -(1 << 31), (1 << 31) - 1))
-
-
-def _exp_near_zero(a: Array) -> Array:
-    """e^a for a in [−1/4, 0), both with 31 fractional bits: Taylor's series around −1/8."""
-    start = np.array(1895147668)  # e^(−1/8)
-    x = a + (1 << 28)
-    x2 = doubled_high(x, x)
-    x3, x4 = doubled_high(x2, x), doubled_high(x2, x2)
-    third = doubled_high(divided(x4, np.array(2)) + x3, np.array(715827883))
-    return np.asarray(start + doubled_high(start, x + divided(third + x2, np.array(1))))
-
-
-_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
-"""e^(−1/4), e^(−1/2), e^(−1) .. e^(−16), with 31 fractional bits."""
-
-
-def _exp(a: Array) -> Array:
-    """e^a for a ≤ 0 with 26 fractional bits; the result has 31. gemmlowp's exp_on_negative_values."""
-    quarter = np.int64(1 << 24)
-    part = (a & (quarter - 1)) - quarter
-    result = _exp_near_zero(_saturating_left(part, _INTEGER_BITS))
-    for bit, power in enumerate(_POWERS):
-        taken = ((part - a) >> (24 + bit)) & 1
-        result = np.where(taken == 1, doubled_high(result, np.array(power)), result)
-    return np.where(a == 0, (1 << 31) - 1, result)
-
-
-def _reciprocal(total: Array) -> tuple[Array, Array]:
-    """1 / total, total with 12 integer bits; the mantissa with 31 fractional bits, and how far it is shifted."""
-    headroom = 32 - np.array([int(each).bit_length() for each in total.ravel()]).reshape(total.shape)
-    a = (total << headroom) - (1 << 31)
-    half = (a + (1 << 31) - 1 + 1) // 2
-    x = 1515870810 + doubled_high(half, np.array(-1010580540))  # 48/17 − 32/17·half, with 29 fractional bits
-    for _ in range(3):
-        rest = (1 << 29) - doubled_high(half, x)
-        x = x + _saturating_left(doubled_high(x, rest), 2)
-    return _saturating_left(x, 1), 12 - headroom
-
-
 def _evaluate(attrs: QuantizedSoftmaxAttrs, arrays: Arrays) -> Arrays:
     x = arrays[0].astype(np.int64)
     multiplier, left = attrs.multiplier
     difference = x - x.max(axis=-1, keepdims=True)
     counts = difference >= attrs.smallest
-    powers = _exp(doubled_high(np.where(counts, difference, 0) << left, np.array(multiplier)))
+    powers = exp_on_negative(doubled_high(np.where(counts, difference, 0) << left, np.array(multiplier)), _INTEGER_BITS)
     total = np.where(counts, divided(powers, np.array(12)), 0).sum(axis=-1, keepdims=True)
-    scale, over = _reciprocal(total)
+    scale, over = reciprocal(total)
     y = divided(doubled_high(scale, powers), over + 31 - 8) + LOW
     return (clamped(np.where(counts, y, LOW), LOW, HIGH),)
 

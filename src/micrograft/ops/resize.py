@@ -7,12 +7,13 @@ of a scale decides it; every coordinate mode of ONNX and PyTorch is such a rule.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
+from micrograft.ops.moving import moving
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 
 _LARGEST = 2**31 - 1
@@ -65,7 +66,8 @@ def _resized(attrs: ResizeAttrs, x: Shape) -> Shape:
 
 def _infer(attrs: ResizeAttrs, types: Types) -> Types:
     (x,) = types
-    return (TensorType(_resized(attrs, x.shape), x.dtype),)
+    require(not attrs.linear or x.dtype is DType.FLOAT32, f"{x.dtype.value} is not resized linearly")
+    return (replace(x, shape=_resized(attrs, x.shape)),)
 
 
 def _matrix(axis: Scaling, size: int, linear: bool, dtype: np.dtype[np.generic]) -> Array:
@@ -83,6 +85,9 @@ def _evaluate(attrs: ResizeAttrs, arrays: Arrays) -> Arrays:
     (x,) = arrays
     y = x
     for number, axis in enumerate(attrs.axes, start=1):
+        if not attrs.linear:
+            y = np.take(y, np.clip(axis.below()[0], 0, x.shape[number] - 1), axis=number)
+            continue
         matrix = _matrix(axis, x.shape[number], attrs.linear, x.dtype)
         y = np.moveaxis(np.tensordot(matrix, y, axes=(1, number)), 0, number)
     return (np.ascontiguousarray(y),)
@@ -106,7 +111,7 @@ def _fields(attrs: ResizeAttrs, x: Shape) -> tuple[tuple[str, int | tuple[int, .
 def _call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(node.attrs, ResizeAttrs)
     (x,) = node.inputs
-    function = f"mg_resize_{'linear' if node.attrs.linear else 'nearest'}_float32"
+    function = moving(f"resize_{'linear' if node.attrs.linear else 'nearest'}", x)
     return (KernelCall(function, "mg_resize_params", _fields(node.attrs, x.shape), (x, node.outputs[0])),)
 
 
@@ -126,6 +131,8 @@ def _samples() -> Iterator[Sample]:
     generator = np.random.default_rng(1)
     for shape, attrs in _cases():
         yield Sample((generator.standard_normal(shape).astype(np.float32),), attrs)
+        if not attrs.linear:
+            yield Sample((generator.integers(-128, 128, shape).astype(np.int8),), attrs)
 
 
 def _macs(node: Node) -> int:
@@ -140,7 +147,7 @@ RESIZE = Operator(
     infer=_infer,
     evaluate=_evaluate,
     samples=_samples,
-    kernels={DType.FLOAT32: _call},
+    kernels={DType.FLOAT32: _call, DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
 )

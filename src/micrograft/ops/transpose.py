@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
-from micrograft.ir.types import DType, TensorType
+from micrograft.ops.moving import each_type, for_all_moved, moved_in_blocks, moving
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.strides import MAX_RANK, contiguous, merged, walk
 
@@ -30,7 +30,7 @@ def _infer(attrs: TransposeAttrs, types: Types) -> Types:
     shape, strides = tuple(x.shape[axis] for axis in attrs.permutation), contiguous(x.shape)
     axes = merged(shape, [strides[axis] for axis in attrs.permutation])
     require(len(axes) <= MAX_RANK, f"{x.shape} has more than {MAX_RANK} axes that move")
-    return (TensorType(shape, x.dtype),)
+    return (replace(x, shape=shape),)
 
 
 def _evaluate(attrs: TransposeAttrs, arrays: Arrays) -> Arrays:
@@ -57,7 +57,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
         ("x_step", stride.step),
         ("x_jump", stride.jumps),
     )
-    return (KernelCall("mg_transpose_float32", "mg_transpose_params", fields, (x, y)),)
+    return (KernelCall(moving("transpose", x), "mg_transpose_params", fields, (x, y)),)
 
 
 def _samples() -> Iterator[Sample]:
@@ -79,7 +79,8 @@ TRANSPOSE = Operator(
     inputs=("x",),
     infer=_infer,
     evaluate=_evaluate,
-    samples=_samples,
-    kernels={DType.FLOAT32: _call},
+    samples=each_type(_samples),
+    kernels=for_all_moved(_call),
     gradient=_gradient,
+    in_blocks=moved_in_blocks,
 )

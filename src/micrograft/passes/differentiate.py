@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from micrograft.errors import MicrograftError
-from micrograft.ir.graph import Attrs, Graph, Node, Phase, Port, TrainStep, identity
-from micrograft.ir.types import DType, TensorType, Value
+from micrograft.ir.graph import Attrs, Graph, Node, Param, Phase, Port, TrainStep, identity, param_of
+from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.ops import check, operator_of
 from micrograft.ops.builder import Builder
 from micrograft.ops.operator import ShapeError
@@ -86,6 +86,7 @@ class _Backward:
         self._builder = Builder(value.name for value in step.graph.values)
         self._wanted = _downstream_of_trainable(step.graph)
         self._gradients: dict[str, Value] = {}
+        self._constants: dict[tuple[str, bytes], Param] = {}
         self._position = 0
 
     def needs(self, value: Value) -> bool:
@@ -112,6 +113,13 @@ class _Backward:
         names = (f"{node.outputs[0].name}_{op}",) * outputs
         return self._builder.add_all(op, inputs, attrs, origin=node.origin, names=names, phase=Phase.BACKWARD)
 
+    def constant(self, data: Array, name: str) -> Value:
+        key = (data.dtype.name, data.tobytes())
+        if key not in self._constants:
+            origin = self._nodes[self._position].origin
+            self._constants[key] = param_of(self._builder.unique(f"{origin}_{name}"), data, learnable=False)
+        return self._constants[key].value
+
     def run(self) -> TrainStep:
         for position in reversed(range(len(self._nodes))):
             self._position = position
@@ -133,7 +141,8 @@ class _Backward:
         missing = [param.source for param in self._graph.trainable if param.name not in gradients]
         if missing:
             raise MicrograftError(f"The loss does not depend on {', '.join(missing)}: leave it out of what is trained.")
-        graph = replace(self._graph, nodes=(*self._nodes, *self._builder.nodes))
+        params = (*self._graph.params, *self._constants.values())
+        graph = replace(self._graph, nodes=(*self._nodes, *self._builder.nodes), params=params)
         return replace(self._step, graph=check(graph, "differentiate"), gradients=gradients)
 
     def _collect(self, inputs: Sequence[Value], gradients: Sequence[Value | None]) -> None:

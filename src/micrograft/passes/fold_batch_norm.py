@@ -53,7 +53,7 @@ class _Folding:
         layer = self._nodes.get(node.inputs[0].name) if node.inputs else None
         affine = None
         if layer is not None and layer.op in _CHANNEL_AXIS and self._may_fold(layer, node):
-            affine = _affine(self._params, node)
+            affine = affine_parts(self._params, node)
         if layer is not None and affine is not None:
             del self._nodes[layer.outputs[0].name]
             for name in {value.name for value in node.inputs}:
@@ -91,7 +91,7 @@ class _Folding:
         return replace(layer, inputs=(layer.inputs[0], weight.value, bias.value), outputs=node.outputs)
 
 
-def _affine(params: Mapping[str, Param], node: Node) -> tuple[Array, Array] | None:
+def affine_parts(params: Mapping[str, Param], node: Node) -> tuple[Array, Array] | None:
     """Factor and shift per channel, if that is all that `node` does to its first input."""
     channels = node.inputs[0].shape[-1]
     ones, zeros = np.ones(channels), np.zeros(channels)

@@ -1,35 +1,33 @@
 """Makes int8 operators of what an importer draws in real numbers between codes: dequantize → operator → quantize.
 
 An activation in front of the quantize becomes the operator's clamp. Weights become int8 parameters under their own
-names, biases int32 ones, and the factors between the scales a table of one row per output channel. What has no int8
-operator stays as it is, in float32 between a dequantize and a quantize. The arithmetic is that of TensorFlow Lite's
-reference kernels (`ops.fixed_point`).
+names, biases int32 ones, and the factors between the scales a table of one row per output channel. A function of one
+tensor of codes becomes a table of its 256 results. What has no int8 operator stays as it is, in float32 between a
+dequantize and a quantize. The arithmetic is that of TensorFlow Lite's reference kernels (`ops.fixed_point`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, replace
+from collections.abc import Set
+from dataclasses import replace
 
 import numpy as np
 
+from micrograft.functions import find_sources
 from micrograft.ir.graph import Attrs, Graph, Node, Param, Port, identity
 from micrograft.ir.types import Array, DType, Quantization, TensorType, Value
 from micrograft.ops import check
-from micrograft.ops.average_pool import AveragePoolAttrs
 from micrograft.ops.builder import Builder
 from micrograft.ops.clip import ClipAttrs
-from micrograft.ops.conv import ConvAttrs
-from micrograft.ops.fixed_point import HIGH, LOW, Rounding, float_factor, multiplier_of
+from micrograft.ops.fixed_point import HIGH, LOW, Rounding, float_factor
+from micrograft.ops.lookup import LookupAttrs
 from micrograft.ops.quantize import QuantizeAttrs, RequantizeAttrs
-from micrograft.ops.quantized_add import QuantizedAddAttrs
-from micrograft.ops.quantized_conv import QuantizedConvAttrs
-from micrograft.ops.quantized_linear import QuantizedLinearAttrs
-from micrograft.ops.quantized_pool import QuantizedAveragePoolAttrs, QuantizedMeanAttrs, mean_factor
-from micrograft.ops.quantized_softmax import QuantizedSoftmaxAttrs
 from micrograft.ops.requantization import Codes, factors_table
-from micrograft.ops.wrapping_add import WrappingAttrs
+from micrograft.passes.int8_rules import RULES
+from micrograft.passes.int8_site import Fusion, Site, meaning
 from micrograft.passes.prune import prune
+from micrograft.passes.recognize_means import recognize_means
+from micrograft.passes.tabulate import tabulated
 
 
 def fuse_quantization(graph: Graph, wrapping: Set[str] = frozenset()) -> Graph:
@@ -40,34 +38,11 @@ def fuse_quantization(graph: Graph, wrapping: Set[str] = frozenset()) -> Graph:
     """
     if not any(node.op in ("quantize", "dequantize") for node in graph.nodes):
         return graph
+    graph = recognize_means(graph)
     return check(prune(_take_codes(_Fusion(graph, wrapping).run())), "fuse_quantization")
 
 
-@dataclass(frozen=True)
-class _Site:
-    """An operator between codes. codes: of its inputs. y: those of its output, with the clamp. result: its name."""
-
-    node: Node
-    codes: tuple[Value, ...]
-    y: Codes
-    result: Value
-
-    @property
-    def x(self) -> Quantization:
-        """What the first input's codes mean."""
-        return _meaning(self.codes[0])
-
-    @property
-    def keeps_scale(self) -> bool:
-        return self.x == self.y.quant
-
-
-def _meaning(value: Value) -> Quantization:
-    assert value.type.quant is not None, "codes have a meaning"
-    return value.type.quant
-
-
-class _Fusion:
+class _Fusion(Fusion):
     """The state of one walk over the graph."""
 
     def __init__(self, graph: Graph, wrapping: Set[str]) -> None:
@@ -79,8 +54,11 @@ class _Fusion:
         self._outputs = {port.value.name for port in graph.outputs}
         self._weights: dict[str, Param] = {}
         self._biases: dict[tuple[str, Quantization], Param] = {}
-        self._tables: list[Param] = []
+        self._tables: dict[tuple[str, bytes], Param] = {}
         self._same: dict[str, Value] = {}
+        self._constants: dict[tuple[str, Quantization], Param] = {}
+        real = {node.outputs[0].name for node in graph.nodes if node.op == "dequantize"}
+        self._sources = find_sources(graph, real)
 
     def run(self) -> Graph:
         for node in self._graph.nodes:
@@ -90,7 +68,8 @@ class _Fusion:
         outputs = tuple(
             replace(port, value=self._same.get(port.value.name, port.value)) for port in self._graph.outputs
         )
-        params = (*self._graph.params, *self._weights.values(), *self._biases.values(), *self._tables)
+        made = (*self._weights.values(), *self._biases.values(), *self._constants.values(), *self._tables.values())
+        params = (*self._graph.params, *made)
         return replace(self._graph, nodes=tuple(self._builder.nodes), params=params, outputs=outputs)
 
     def _fuse(self, quantize: Node, y: Codes) -> bool:
@@ -107,11 +86,30 @@ class _Fusion:
             return False
         if producer.op == "dequantize":
             return self._requantize(producer, self._codes(value), y, quantize.outputs[0])
-        codes = tuple(found for each in producer.inputs if (found := self._codes(each)) is not None)
-        rule = _RULES.get(producer.op)
-        if rule is None or not codes or not self._is_private(value):
+        if not self._is_private(value):
             return False
-        return rule(self, _Site(producer, codes, y, quantize.outputs[0]))
+        site = Site(producer, tuple(map(self._operand, producer.inputs)), y, quantize.outputs[0])
+        if y.rounding is Rounding.ONCE:  # a function is what its real numbers are
+            return self._function(site, value) or self._by_rule(site)
+        return self._by_rule(site) or self._function(site, value)
+
+    def _by_rule(self, site: Site) -> bool:
+        rule = RULES.get(site.node.op)
+        return rule is not None and bool(site.codes) and rule(self, site)
+
+    def _function(self, site: Site, value: Value) -> bool:
+        """A table of all results, where the operator ends a function of one tensor of codes."""
+        source = self._sources.get(value.name)
+        x = self._codes(self._producers[source].outputs[0]) if source is not None else None
+        if source is None or x is None or x.shape != value.shape:
+            return False
+        table, slopes = tabulated(value, source, self._graph, meaning(x), site.y)
+        name = site.node.op if site.node.inputs[0].name == source and len(site.node.inputs) == 1 else ""
+        attrs = LookupAttrs(meaning(x), site.y, slopes, name)
+        return self.define(site, "lookup", (x, self.table(table, f"{site.node.origin}.{site.node.op}")), attrs)
+
+    def _operand(self, value: Value) -> Value | Param | None:
+        return self._codes(value) or self._graph.param(value.name)
 
     def _is_private(self, value: Value) -> bool:
         """Whether one node alone reads it."""
@@ -127,38 +125,54 @@ class _Fusion:
 
     def _requantize(self, node: Node, codes: Value | None, y: Codes, result: Value) -> bool:
         assert codes is not None
-        if _meaning(codes) == y.quant and (y.low, y.high) == (LOW, HIGH):
+        if meaning(codes) == y.quant and (y.low, y.high) == (LOW, HIGH):
             self._same[result.name] = codes
         else:
-            attrs = RequantizeAttrs(_meaning(codes), y)
+            attrs = RequantizeAttrs(meaning(codes), y)
             self._builder.define(result, "requantize", (codes,), attrs, origin=node.origin)
         return True
 
-    def define(self, site: _Site, op: str, inputs: tuple[Value, ...], attrs: Attrs) -> bool:
+    def define(self, site: Site, op: str, inputs: tuple[Value, ...], attrs: Attrs) -> bool:
         self._builder.define(site.result, op, inputs, attrs, origin=site.node.origin)
         return True
 
-    def wraps(self, site: _Site) -> bool:
+    def add(self, site: Site, op: str, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
+        """The result of an operator in front of the last one."""
+        return self._builder.add(op, inputs, attrs, origin=site.node.origin, name=f"{site.result.name}_{op}")
+
+    def constant(self, param: Param, quant: Quantization | None = None) -> Value | None:
+        """The codes of a constant, its grid's if no others are wanted; None where it has no grid of one scale."""
+        quant = quant or param.grid
+        if quant is None or quant.axis is not None or param.value.dtype is not DType.FLOAT32:
+            return None
+        key = (param.name, quant)
+        if key not in self._constants:
+            value = Value(self._builder.unique(f"{param.name}_codes"), TensorType(param.data.shape, DType.INT8, quant))
+            coded = replace(param, value=value, data=quant.codes(param.data), grid=None, learnable=False)
+            self._constants[key] = coded
+        return self._constants[key].value
+
+    def wraps(self, site: Site) -> bool:
         """Whether a sum or difference of codes wraps."""
-        same = all(_meaning(codes) == site.y.quant for codes in site.codes)
+        same = all(meaning(codes) == site.y.quant for codes in site.codes)
         return same and (site.y.low, site.y.high) == (LOW, HIGH) and site.node.outputs[0].name in self._wrapping
 
-    def layer(self, site: _Site, outputs_axis: int) -> tuple[Value, Value, Value] | None:
+    def layer(self, site: Site, outputs_axis: int) -> tuple[Value, Value, Value] | None:
         """int8 weight, int32 biases and factors of a layer; None where its weight has no grid."""
         weight, *bias = (self._graph.param(value.name) for value in site.node.inputs[1:])
         if weight is None or None in bias or weight.grid is None or any(weight.grid.zero_points):
             return None
         known = self._weights.get(weight.name) or _coded(weight, weight.grid, outputs_axis, self._builder)
         self._weights[weight.name] = known
-        scales = np.broadcast_to(np.asarray(_meaning(known.value).scales), known.value.shape[outputs_axis])
+        scales = np.broadcast_to(np.asarray(meaning(known.value).scales), known.value.shape[outputs_axis])
         factors = factors_table(_factor(site, scales))
         biases = self._bias(bias[0] if bias else None, site, site.x.scale * scales)
-        return known.value, biases, self._table(factors, f"{site.node.origin}.factors")
+        return known.value, biases, self.table(factors, f"{site.node.origin}.factors")
 
-    def _bias(self, bias: Param | None, site: _Site, scales: Array) -> Value:
+    def _bias(self, bias: Param | None, site: Site, scales: Array) -> Value:
         """Codes of the sums' own scales, learnable where the file has a bias; zeros where it has none."""
         if bias is None:
-            return self._table(np.zeros(len(scales), np.int32), f"{site.node.origin}.zeros")
+            return self.table(np.zeros(len(scales), np.int32), f"{site.node.origin}.zeros")
         quant = Quantization(tuple(map(float, scales)), (0,) * len(scales), 0)
         known = self._biases.get((bias.name, quant))
         if known is None:
@@ -169,13 +183,13 @@ class _Fusion:
             self._biases[bias.name, quant] = known
         return known.value
 
-    def _table(self, data: Array, name: str) -> Value:
-        value = Value(self._builder.unique(name), TensorType(data.shape, DType.INT32))
-        self._tables.append(Param(value, data, name, identity(data.ndim), learnable=False))
-        return value
-
-
-Rule = Callable[[_Fusion, _Site], bool]
+    def table(self, data: Array, name: str) -> Value:
+        """A constant of the network's own; of equal functions there is one table."""
+        key = ("" if data.dtype == np.int8 else name, data.tobytes())
+        if key not in self._tables:
+            value = Value(self._builder.unique(name), TensorType(data.shape, DType(data.dtype.name)))
+            self._tables[key] = Param(value, data, name, identity(data.ndim), learnable=False)
+        return self._tables[key].value
 
 
 def _bounds(node: Node, y: Quantization) -> tuple[int, int] | None:
@@ -215,7 +229,7 @@ def _coded(weight: Param, grid: Quantization, outputs_axis: int, builder: Builde
     return replace(weight, value=value, data=codes, grid=None)
 
 
-def _factor(site: _Site, scales: Array) -> Array:
+def _factor(site: Site, scales: Array) -> Array:
     """From sums to codes. scales: of the weight."""
     if site.y.rounding is Rounding.ONCE:
         return float_factor(site.x.scale, scales, site.y.quant.scale)
@@ -228,85 +242,6 @@ def _bias_codes(bias: Param, scales: Array) -> Array:
     codes = np.rint(bias.data.astype(np.float64) / given)
     codes = codes if np.allclose(given, scales, rtol=1e-4) else np.rint(codes * given / scales)
     return np.clip(codes, -(1 << 31), (1 << 31) - 1).astype(np.int32)
-
-
-def _conv(fusion: _Fusion, site: _Site) -> bool:
-    depthwise = site.node.op == "depthwise_conv"
-    layer = fusion.layer(site, -1 if depthwise else 0)
-    if layer is None:
-        return False
-    assert isinstance(site.node.attrs, ConvAttrs)
-    attrs = QuantizedConvAttrs(site.node.attrs, site.x.zero, site.y)
-    return fusion.define(site, f"quantized_{site.node.op}", (site.codes[0], *layer), attrs)
-
-
-def _linear(fusion: _Fusion, site: _Site) -> bool:
-    layer = fusion.layer(site, 0)
-    if layer is None:
-        return False
-    return fusion.define(site, "quantized_linear", (site.codes[0], *layer), QuantizedLinearAttrs(site.x.zero, site.y))
-
-
-def _add(fusion: _Fusion, site: _Site) -> bool:
-    if len(site.codes) != 2 or site.codes[0].shape != site.codes[1].shape:
-        return False
-    if fusion.wraps(site):
-        return fusion.define(site, "wrapping_add", site.codes, WrappingAttrs(site.x))
-    a, b = site.codes
-    return fusion.define(site, "quantized_add", (a, b), QuantizedAddAttrs(_meaning(a), _meaning(b), site.y))
-
-
-def _sub(fusion: _Fusion, site: _Site) -> bool:
-    if len(site.codes) != 2 or site.codes[0].shape != site.codes[1].shape or not fusion.wraps(site):
-        return False
-    return fusion.define(site, "wrapping_sub", site.codes, WrappingAttrs(site.x))
-
-
-def _average_pool(fusion: _Fusion, site: _Site) -> bool:
-    pool = site.node.attrs
-    assert isinstance(pool, AveragePoolAttrs)
-    if not site.keeps_scale or (pool.count_include_pad and any(pads != (0, 0) for pads in pool.padding)):
-        return False
-    attrs = QuantizedAveragePoolAttrs(replace(pool, count_include_pad=False), site.y)
-    return fusion.define(site, "quantized_average_pool", site.codes, attrs)
-
-
-def _mean(fusion: _Fusion, site: _Site) -> bool:
-    count = site.codes[0].type.size // site.codes[0].shape[-1]
-    if site.y.rounding is Rounding.ONCE:
-        once = float_factor(site.x.scale, np.ones(1), float(np.float32(site.y.quant.scale) * np.float32(count)))
-        multiplier, shift = multiplier_of(float(once[0]))
-    else:
-        multiplier, shift = mean_factor(*multiplier_of(site.x.scale / site.y.quant.scale), count)
-    return fusion.define(site, "quantized_mean", site.codes, QuantizedMeanAttrs(site.x.zero, multiplier, shift, site.y))
-
-
-def _same_codes(fusion: _Fusion, site: _Site) -> bool:
-    """Operators that only move or choose codes."""
-    if not site.keeps_scale or (site.y.low, site.y.high) != (LOW, HIGH):
-        return False
-    return fusion.define(site, site.node.op, site.codes, site.node.attrs)
-
-
-def _softmax(fusion: _Fusion, site: _Site) -> bool:
-    if site.y.quant != Quantization((1 / 256,), (LOW,)):
-        return False
-    return fusion.define(site, "quantized_softmax", site.codes, QuantizedSoftmaxAttrs(site.x.scale))
-
-
-_RULES: Mapping[str, Rule] = {
-    "add": _add,
-    "average_pool": _average_pool,
-    "conv": _conv,
-    "depthwise_conv": _conv,
-    "global_average_pool": _mean,
-    "linear": _linear,
-    "max_pool": _same_codes,
-    "reshape": _same_codes,
-    "softmax": _softmax,
-    "sub": _sub,
-}
-"""Name of an operator to what makes its int8 sister."""
 
 
 def _take_codes(graph: Graph) -> Graph:

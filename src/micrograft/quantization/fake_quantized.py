@@ -20,7 +20,8 @@ from micrograft.ir.types import Array, DType, Quantization
 from micrograft.ops.fixed_point import HIGH, LOW, float_factor
 from micrograft.quantization import torch_meanings
 from micrograft.quantization.observers import Ranges, codes_of
-from micrograft.quantization.quantize import LAYERS, SOFTMAX_CODES, is_layer, scheme, weight_scales
+from micrograft.quantization.quantize import SOFTMAX_CODES, weight_scales
+from micrograft.quantization.scheme import LAYERS, PAIRS, is_layer, moves, scheme
 
 MEANINGS: dict[str, Callable[..., Tensor]] = {
     **torch_meanings.MEANINGS,
@@ -133,6 +134,11 @@ class FakeQuantized(nn.Module):
         for node in self._graph.nodes:
             inputs = [values[value.name] for value in node.inputs]
             known = codes.get(node.inputs[0].name)
+            if node.op in PAIRS and any(value.name in codes for value in node.inputs):
+                inputs = [
+                    self._constant(tensor) if value.name in self._params and tensor.numel() > 1 else tensor
+                    for value, tensor in zip(node.inputs, inputs, strict=True)
+                ]
             if known is not None and self._is_layer(node):
                 y = self._layer(node, inputs[0], known)
             else:
@@ -148,18 +154,22 @@ class FakeQuantized(nn.Module):
         """A value, on its codes where it becomes some."""
         if name not in self._scheme.order:
             values[name] = y
-        elif name in self._scheme.same and node is not None:
+        elif name in self._scheme.same and node is not None and node.op != "concat" and moves(node):
             quant = codes[name] = codes[self._scheme.same[name]]
             values[name] = _pooled(node, values[node.inputs[0].name], y, quant) if node.op == "average_pool" else y
         elif node is not None and node.op == "softmax":
             codes[name] = SOFTMAX_CODES
             values[name] = _fake(y, SOFTMAX_CODES)
         else:
-            ends = self._ends(name)
+            ends = self._ends(self._scheme.same.get(name, name))
             low_end, high_end = ends.tolist()
             quant = codes[name] = codes_of((low_end, high_end))
             low, high = _gently(ends, y.numel()).to(y.dtype)
             values[name] = _fake(torch.minimum(torch.maximum(y, low), high), quant)
+
+    def _constant(self, data: Tensor) -> Tensor:
+        """A constant on the grid of its own range."""
+        return _fake(data, codes_of((float(data.min()), float(data.max()))))
 
     def _is_layer(self, node: Node) -> bool:
         return node.op in LAYERS and node.inputs[1].name in self._weights
@@ -199,7 +209,8 @@ class FakeQuantized(nn.Module):
 
     def _scale_behind(self, node: Node) -> float:
         """Of the codes that a node's output becomes, itself or behind its activation."""
-        low, high = self._ends(self._becomes[node.outputs[0].name]).tolist()
+        name = self._becomes[node.outputs[0].name]
+        low, high = self._ends(self._scheme.same.get(name, name)).tolist()
         return codes_of((low, high)).scale
 
 

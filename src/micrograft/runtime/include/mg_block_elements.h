@@ -45,4 +45,17 @@ void mg_block_add_int16(const mg_block_add_params *params, const mg_block_int16 
 void mg_block_add_int8(const mg_block_add_params *params, const mg_block_int8 *a, const mg_block_int8 *b,
                        const mg_block_int8 *y);
 
+/* dx = dy * slopes[x + 128], slopes: (256); the unit is left to the compiler. */
+void mg_block_lookup_gradient_int16(const mg_lookup_gradient_params *params, const mg_block_int16 *dy, const int8_t *x,
+                                    const int16_t *slopes, const mg_block_int16 *dx);
+void mg_block_lookup_gradient_int8(const mg_lookup_gradient_params *params, const mg_block_int8 *dy, const int8_t *x,
+                                   const int16_t *slopes, const mg_block_int8 *dx);
+
+/* dx = sum of dy * (other - zero), in int64, over the axes along which dx was stretched; the unit is left to the
+ * compiler. dx is not dy. */
+void mg_block_product_gradient_int16(const mg_product_gradient_params *params, const mg_block_int16 *dy,
+                                     const int8_t *other, const mg_block_int16 *dx);
+void mg_block_product_gradient_int8(const mg_product_gradient_params *params, const mg_block_int8 *dy,
+                                    const int8_t *other, const mg_block_int8 *dx);
+
 #endif

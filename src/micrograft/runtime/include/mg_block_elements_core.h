@@ -81,6 +81,59 @@ static inline void mg_block_rescale_gradient(const mg_rescale_params *params, co
     dx->scale[1] = dy->scale[1] + most - 15 + n.shift;
 }
 
+static inline void mg_block_lookup_gradient(const mg_lookup_gradient_params *params, const mg_block *dy,
+                                            const int8_t *x, const int16_t *slopes, const mg_block *dx) {
+    const int16_t *const middle = slopes + 128;
+    mg_narrowing n = mg_narrowing_by(dx->scale[0]);
+    do {
+        for (int32_t i = 0; i < params->size; ++i) {
+            dx->codes[i] = mg_narrowed(&n, dy->codes[i] * middle[x[i]]);
+        }
+    } while (!mg_settled(&n, dx->scale));
+    dx->scale[1] = dy->scale[1] + n.shift;
+}
+
+/* What one element of dx gets. */
+static inline int64_t mg_product_total(const mg_product_gradient_params *params, const mg_element *dy,
+                                       const int8_t *other) {
+    int32_t index[MG_OUTER_AXES] = {0};
+    int64_t sum = 0;
+    for (int32_t row = 0; row < params->sum_rows; ++row) {
+        const mg_element *gradient = dy;
+        const int8_t *code = other;
+        for (int32_t column = 0; column < params->sum_columns; ++column) {
+            sum += *gradient * (*code - params->zero);
+            gradient += params->dy_sum_step;
+            code += params->other_sum_step;
+        }
+        const int32_t axis = mg_next_row(params->sum_shape, index);
+        dy += params->dy_sum_jump[axis];
+        other += params->other_sum_jump[axis];
+    }
+    return sum;
+}
+
+static inline void mg_block_product_gradient(const mg_product_gradient_params *params, const mg_block *dy,
+                                             const int8_t *other, const mg_block *dx) {
+    mg_narrowing n = mg_narrowing_by(dx->scale[0]);
+    do {
+        const mg_element *from = dy->codes;
+        const int8_t *with = other;
+        mg_element *to = dx->codes;
+        int32_t index[MG_OUTER_AXES] = {0};
+        for (int32_t row = 0; row < params->rows; ++row) {
+            for (int32_t column = 0; column < params->columns; ++column) {
+                const mg_element *gradient = from + column * params->dy_step;
+                *to++ = mg_narrowed_wide(&n, mg_product_total(params, gradient, with + column * params->other_step));
+            }
+            const int32_t axis = mg_next_row(params->shape, index);
+            from += params->dy_jump[axis];
+            with += params->other_jump[axis];
+        }
+    } while (!mg_settled(&n, dx->scale));
+    dx->scale[1] = dy->scale[1] + n.shift;
+}
+
 static inline int mg_is_zero(const mg_element *codes, int32_t size) {
     for (int32_t i = 0; i < size; ++i) {
         if (codes[i]) {

@@ -2,7 +2,9 @@
 #ifndef MG_CODES_H
 #define MG_CODES_H
 
+#include "mg_elements.h"
 #include "mg_fixed_point.h"
+#include "mg_walk.h"
 
 typedef struct {
     int32_t size;      /* elements */
@@ -27,6 +29,18 @@ typedef struct {
 /* y = codes of another scale. y may be x. */
 void mg_requantize_int8(const mg_requantize_params *params, const int8_t *x, int8_t *y);
 
+/* y = table[x + 128]: a function of one code, of which table: (256) has all results. y may be x. */
+void mg_lookup_int8(const mg_elements_params *params, const int8_t *x, const int8_t *table, int8_t *y);
+
+typedef struct {
+    int32_t size; /* elements */
+    float unit;
+} mg_lookup_gradient_params;
+
+/* dx = dy * (slopes[x + 128] * unit), slopes: (256), each product rounded to float32. dx may be dy. */
+void mg_lookup_gradient_float32(const mg_lookup_gradient_params *params, const float *dy, const int8_t *x,
+                                const int16_t *slopes, float *dx);
+
 typedef struct {
     int32_t size; /* elements */
     int32_t low, high;
@@ -36,18 +50,67 @@ typedef struct {
 void mg_code_mask_int8(const mg_code_mask_params *params, const int8_t *codes, uint8_t *mask);
 
 typedef struct {
-    int32_t size; /* elements */
+    int32_t rows;
+    int32_t columns;              /* elements of a row */
+    int32_t shape[MG_OUTER_AXES]; /* of the axes outside a row */
+    int32_t a_step;               /* elements from one to the next in a row: 0 where stretched */
+    int32_t b_step;
+    int32_t a_jump[MG_OUTER_AXES]; /* elements from row to row, where axis i advances */
+    int32_t b_jump[MG_OUTER_AXES];
     int32_t a_zero;
     int32_t a_factor[2]; /* multiplier and shift */
     int32_t b_zero;
     int32_t b_factor[2];
+    int32_t b_sign; /* 1 or -1 */
     int32_t sum_factor[2];
     mg_code_range y;
 } mg_add_int8_params;
 
-/* y = a + b: both, shifted left by 20 bits, are brought to one scale, and their int32 sum to that of y.
- * y may be a or b. */
+/* y = a + b or a - b: both, shifted left by 20 bits, are brought to one scale, and their int32 sum to that of y.
+ * y may be whichever of a, b is not stretched. */
 void mg_add_int8(const mg_add_int8_params *params, const int8_t *a, const int8_t *b, int8_t *y);
+
+typedef struct {
+    int32_t rows;
+    int32_t columns;
+    int32_t shape[MG_OUTER_AXES];
+    int32_t a_step;
+    int32_t b_step;
+    int32_t a_jump[MG_OUTER_AXES];
+    int32_t b_jump[MG_OUTER_AXES];
+    int32_t a_zero;
+    int32_t b_zero;
+    int32_t factor[2]; /* multiplier and shift */
+    mg_code_range y;
+} mg_mul_int8_params;
+
+/* y = a * b: the exact product, brought to the scale of y. y may be whichever of a, b is not stretched. */
+void mg_mul_int8(const mg_mul_int8_params *params, const int8_t *a, const int8_t *b, int8_t *y);
+
+/* How dx is walked (rows, columns, shape), and for each of its elements what is summed. */
+typedef struct {
+    int32_t rows;
+    int32_t columns;
+    int32_t shape[MG_OUTER_AXES];
+    int32_t dy_step;
+    int32_t other_step;
+    int32_t dy_jump[MG_OUTER_AXES];
+    int32_t other_jump[MG_OUTER_AXES];
+    int32_t sum_rows;
+    int32_t sum_columns;
+    int32_t sum_shape[MG_OUTER_AXES];
+    int32_t dy_sum_step;
+    int32_t other_sum_step;
+    int32_t dy_sum_jump[MG_OUTER_AXES];
+    int32_t other_sum_jump[MG_OUTER_AXES];
+    int32_t zero; /* of other */
+    float unit;
+} mg_product_gradient_params;
+
+/* dx = unit * sum of dy * (other - zero) over the axes along which dx was stretched; in their order, by fused
+ * multiply-add. dx is not dy. */
+void mg_product_gradient_float32(const mg_product_gradient_params *params, const float *dy, const int8_t *other,
+                                 float *dx);
 
 typedef struct {
     int32_t size; /* elements */

@@ -16,6 +16,8 @@ typedef struct {
 
 /* y = x with its axes in another order. */
 void mg_transpose_float32(const mg_transpose_params *params, const float *x, float *y);
+void mg_transpose_int8(const mg_transpose_params *params, const int8_t *x, int8_t *y);
+void mg_transpose_int16(const mg_transpose_params *params, const int16_t *x, int16_t *y);
 
 typedef struct {
     int32_t size;  /* elements of y */
@@ -29,6 +31,8 @@ typedef struct {
 
 /* y = zeros, but where the walk leads: there the elements of x, in order. */
 void mg_scatter_float32(const mg_scatter_params *params, const float *x, float *y);
+void mg_scatter_int8(const mg_scatter_params *params, const int8_t *x, int8_t *y);
+void mg_scatter_int16(const mg_scatter_params *params, const int16_t *x, int16_t *y);
 
 typedef struct {
     int32_t rows;
@@ -39,6 +43,8 @@ typedef struct {
 
 /* y: (rows, columns) = x: (rows, columns), each with a stride of its own. */
 void mg_copy_float32(const mg_copy_params *params, const float *x, float *y);
+void mg_copy_int8(const mg_copy_params *params, const int8_t *x, int8_t *y);
+void mg_copy_int16(const mg_copy_params *params, const int16_t *x, int16_t *y);
 
 typedef struct {
     int32_t rows;
@@ -49,5 +55,7 @@ typedef struct {
 
 /* y: (rows, before + columns + after) = x: (rows, columns) between zeros. */
 void mg_pad_float32(const mg_pad_params *params, const float *x, float *y);
+void mg_pad_int8(const mg_pad_params *params, const int8_t *x, int8_t *y);
+void mg_pad_int16(const mg_pad_params *params, const int16_t *x, int16_t *y);
 
 #endif

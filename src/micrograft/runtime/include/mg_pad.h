@@ -19,6 +19,7 @@ typedef struct {
     int32_t start;                 /* elements of a row of y in front of the first one of x */
     int32_t mode;
     float value;
+    int32_t code; /* the constant where elements are codes */
 } mg_pad_axes_params;
 
 /* The place of an axis of x that stands at `place`, counted from its first: -1 where a constant does. */
@@ -53,6 +54,7 @@ static inline int32_t mg_pad_row(const mg_pad_axes_params *params, const int32_t
 
 /* y = x, padded. */
 void mg_pad_axes_float32(const mg_pad_axes_params *params, const float *x, float *y);
+void mg_pad_axes_int8(const mg_pad_axes_params *params, const int8_t *x, int8_t *y);
 
 /* dx: each element of dy is added, in order, to the one of dx that it was taken from. */
 void mg_pad_axes_gradient_float32(const mg_pad_axes_params *params, const float *dy, float *dx);

@@ -52,6 +52,7 @@ static inline mg_between mg_places_between(const mg_scaling *axis, int32_t posit
 
 /* y: (out height, out width, channels) = x at the place below each position. */
 void mg_resize_nearest_float32(const mg_resize_params *params, const float *x, float *y);
+void mg_resize_nearest_int8(const mg_resize_params *params, const int8_t *x, int8_t *y);
 
 /* dx, shaped as x: each element of dy is added, in order, to the one that it was taken from. */
 void mg_resize_nearest_gradient_float32(const mg_resize_params *params, const float *dy, float *dx);

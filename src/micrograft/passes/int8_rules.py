@@ -1,0 +1,158 @@
+"""Which int8 operator each operator of real numbers becomes between codes. A rule says whether it made one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from micrograft.ir.graph import Attrs, Param
+from micrograft.ir.types import Quantization, Value
+from micrograft.ops.average_pool import AveragePoolAttrs
+from micrograft.ops.conv import ConvAttrs
+from micrograft.ops.fixed_point import LOW, Rounding, float_factor, multiplier_of
+from micrograft.ops.pad import PadAttrs
+from micrograft.ops.quantize import RequantizeAttrs
+from micrograft.ops.quantized_add import QuantizedAddAttrs
+from micrograft.ops.quantized_conv import QuantizedConvAttrs
+from micrograft.ops.quantized_linear import QuantizedLinearAttrs
+from micrograft.ops.quantized_mul import QuantizedMulAttrs
+from micrograft.ops.quantized_pool import QuantizedAveragePoolAttrs, QuantizedMeanAttrs, mean_factor
+from micrograft.ops.quantized_softmax import QuantizedSoftmaxAttrs
+from micrograft.ops.requantization import Codes
+from micrograft.ops.resize import ResizeAttrs
+from micrograft.ops.wrapping_add import WrappingAttrs
+from micrograft.passes.int8_site import Fusion, Site, meaning
+
+Rule = Callable[[Fusion, Site], bool]
+
+_NEARLY = 0.9
+"""The least step of a softmax's output that is computed in steps of 1/256, in these."""
+
+
+def _conv(fusion: Fusion, site: Site) -> bool:
+    depthwise = site.node.op == "depthwise_conv"
+    layer = fusion.layer(site, -1 if depthwise else 0)
+    if layer is None:
+        return False
+    assert isinstance(site.node.attrs, ConvAttrs)
+    attrs = QuantizedConvAttrs(site.node.attrs, site.x.zero, site.y)
+    return fusion.define(site, f"quantized_{site.node.op}", (site.codes[0], *layer), attrs)
+
+
+def _linear(fusion: Fusion, site: Site) -> bool:
+    layer = fusion.layer(site, 0)
+    if layer is None:
+        return False
+    return fusion.define(site, "quantized_linear", (site.codes[0], *layer), QuantizedLinearAttrs(site.x.zero, site.y))
+
+
+def _pair(fusion: Fusion, site: Site) -> bool:
+    """A sum, a difference or a product of two tensors, of which one may be constant."""
+    if fusion.wraps(site):
+        return fusion.define(site, f"wrapping_{site.node.op}", site.codes, WrappingAttrs(site.x))
+    a, b = (fusion.constant(each) if isinstance(each, Param) else each for each in site.operands)
+    if a is None or b is None:
+        return False
+    if site.node.op == "mul":
+        return fusion.define(site, "quantized_mul", (a, b), QuantizedMulAttrs(meaning(a), meaning(b), site.y))
+    sign = 1 if site.node.op == "add" else -1
+    return fusion.define(site, "quantized_add", (a, b), QuantizedAddAttrs(meaning(a), meaning(b), site.y, sign))
+
+
+def _average_pool(fusion: Fusion, site: Site) -> bool:
+    pool = site.node.attrs
+    assert isinstance(pool, AveragePoolAttrs)
+    if pool.count_include_pad and any(pads != (0, 0) for pads in pool.padding):
+        return False
+    pool = replace(pool, count_include_pad=False)
+    if site.keeps_scale:
+        return fusion.define(site, "quantized_average_pool", site.codes, QuantizedAveragePoolAttrs(pool, site.y))
+    own = QuantizedAveragePoolAttrs(pool, Codes(site.x, rounding=site.y.rounding))
+    y = fusion.add(site, "quantized_average_pool", site.codes, own)
+    return fusion.define(site, "requantize", (y,), RequantizeAttrs(site.x, site.y))
+
+
+def _mean(fusion: Fusion, site: Site) -> bool:
+    count = site.codes[0].type.size // site.codes[0].shape[-1]
+    if site.y.rounding is Rounding.ONCE:
+        once = float_factor(site.x.scale, np.ones(1), float(np.float32(site.y.quant.scale) * np.float32(count)))
+        multiplier, shift = multiplier_of(float(once[0]))
+    else:
+        multiplier, shift = mean_factor(*multiplier_of(site.x.scale / site.y.quant.scale), count)
+    return fusion.define(site, "quantized_mean", site.codes, QuantizedMeanAttrs(site.x.zero, multiplier, shift, site.y))
+
+
+def _moved(fusion: Fusion, site: Site) -> bool:
+    """Operators that only move or choose codes: as they are where they mean the same, else requantized.
+
+    What becomes smaller is requantized behind, what becomes larger before, so that fewer codes are.
+    """
+    (x,) = site.operands
+    if not isinstance(x, Value):
+        return False
+    if site.keeps_scale and not site.clamps:
+        return fusion.define(site, site.node.op, (x,), _in_codes(site.node.attrs, site.x))
+    if x.type.size >= site.result.type.size:
+        y = fusion.add(site, site.node.op, (x,), _in_codes(site.node.attrs, site.x))
+        return fusion.define(site, "requantize", (y,), RequantizeAttrs(site.x, site.y))
+    y = fusion.add(site, "requantize", (x,), RequantizeAttrs(site.x, site.y))
+    return fusion.define(site, site.node.op, (y,), _in_codes(site.node.attrs, site.y.quant))
+
+
+def _in_codes(attrs: Attrs, quant: Quantization) -> Attrs:
+    """A constant that is put around codes is one too."""
+    if isinstance(attrs, PadAttrs):
+        return replace(attrs, value=float(quant.codes(np.asarray(attrs.value))))
+    return attrs
+
+
+def _resize(fusion: Fusion, site: Site) -> bool:
+    assert isinstance(site.node.attrs, ResizeAttrs)
+    return not site.node.attrs.linear and _moved(fusion, site)
+
+
+def _concat(fusion: Fusion, site: Site) -> bool:
+    """Inputs that mean the same as the output are copied, others are requantized in front of it."""
+    parts: list[Value | None] = []
+    for each in site.operands:
+        if isinstance(each, Value) and (meaning(each) != site.y.quant or site.clamps):
+            each = fusion.add(site, "requantize", (each,), RequantizeAttrs(meaning(each), site.y))
+        parts.append(fusion.constant(each, site.y.quant) if isinstance(each, Param) else each)
+    if any(part is None for part in parts):
+        return False
+    return fusion.define(site, "concat", tuple(part for part in parts if part is not None), site.node.attrs)
+
+
+def _softmax(fusion: Fusion, site: Site) -> bool:
+    """TensorFlow Lite's, whose codes are of 1/256; nearly as coarse ones come from it, finer ones do not."""
+    attrs, codes = QuantizedSoftmaxAttrs(site.x.scale), Quantization((1 / 256,), (LOW,))
+    if site.y.quant == codes and not site.clamps:
+        return fusion.define(site, "quantized_softmax", site.codes, attrs)
+    if site.y.quant.scale < _NEARLY / 256:
+        return False
+    y = fusion.add(site, "quantized_softmax", site.codes, attrs)
+    return fusion.define(site, "requantize", (y,), RequantizeAttrs(codes, site.y))
+
+
+RULES: Mapping[str, Rule] = {
+    "add": _pair,
+    "average_pool": _average_pool,
+    "concat": _concat,
+    "conv": _conv,
+    "depthwise_conv": _conv,
+    "expand": _moved,
+    "global_average_pool": _mean,
+    "linear": _linear,
+    "max_pool": _moved,
+    "mul": _pair,
+    "pad": _moved,
+    "reshape": _moved,
+    "resize": _resize,
+    "softmax": _softmax,
+    "slice": _moved,
+    "sub": _pair,
+    "transpose": _moved,
+}
+"""Name of an operator to what makes its int8 sister."""

@@ -1,0 +1,7 @@
+#define MG_BLOCK_BITS 8
+#include "mg_block_elements_core.h"
+
+void mg_block_lookup_gradient_int8(const mg_lookup_gradient_params *params, const mg_block_int8 *dy, const int8_t *x,
+                                   const int16_t *slopes, const mg_block_int8 *dx) {
+    mg_block_lookup_gradient(params, dy, x, slopes, dx);
+}

@@ -1,0 +1,6 @@
+#define MG_MOVED int16_t
+#include "mg_copy_core.h"
+
+void mg_copy_int16(const mg_copy_params *params, const int16_t *x, int16_t *y) {
+    mg_copy(params, x, y);
+}

@@ -1,0 +1,6 @@
+#define MG_MOVED int8_t
+#include "mg_copy_core.h"
+
+void mg_transpose_int8(const mg_transpose_params *params, const int8_t *x, int8_t *y) {
+    mg_transpose(params, x, y);
+}
