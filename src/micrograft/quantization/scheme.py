@@ -112,6 +112,7 @@ class _Spread:
 
     def __init__(self, graph: Graph, moved: set[str], wrapping: frozenset[str]) -> None:
         self._graph = graph
+        self._moved = moved
         self._wrapping = wrapping
         self._outputs = {port.value.name for port in graph.outputs}
         self._in_codes: set[str] = set()  # what is computed from codes
@@ -171,7 +172,7 @@ class _Spread:
 
         What layers give, and what is but moved from there, are codes anyway.
         """
-        needed: set[str] = set(self._outputs)
+        needed = self._outputs | self._moved
         for node in reversed(self._graph.nodes):
             y = node.outputs[0].name
             passes_on = node.op in PAIRS or moves(node) or y in self._functions
@@ -182,7 +183,7 @@ class _Spread:
             parts = [value.name for value in node.inputs if self._graph.param(value.name) is None]
             fed = all(name in self._coded for name in parts)
             spare = node.op in PAIRS or y in self._functions or (moves(node) and not fed)
-            if spare and y in self._coded - needed - self._wrapping:
+            if spare and y in self._coded - needed:
                 self._coded.discard(y)
 
     def _writes_codes(self, node: Node, sources: Mapping[str, str]) -> bool:
