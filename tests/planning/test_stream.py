@@ -115,7 +115,7 @@ def test_as_few_are_joined_as_the_peak_asks_for() -> None:
     graph = bottlenecks()
     results = [port.value for port in graph.outputs]
     shared = lifetimes(graph.nodes, results)
-    last, size = len(graph.nodes) - 1, graph.nodes[0].inputs[0].type.bytes * 4
+    last, size = len(graph.nodes) - 1, graph.nodes[0].inputs[0].type.bytes * 5
     other = Buffer(("other",), size, last, last, Purpose.WORKSPACE, "elsewhere")
     loaded = Lifetimes(shared.aliases, (*shared.buffers, other))
     assert joined(stream_rows(graph.nodes, shared, results)) == ["0.shrink", "1.shrink"]

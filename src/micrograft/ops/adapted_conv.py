@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, TensorType
+from micrograft.ops.columns import row_columns
 from micrograft.ops.conv import CONV, ConvInputGradientAttrs
 from micrograft.ops.detour import check_detour, detour_gradients, detour_group, detour_units
 from micrograft.ops.linear import bias_gradient
@@ -58,7 +59,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(attrs, QuantizedConvAttrs)
     call = conv_int8_call(
         "mg_adapted_conv_int8", attrs.conv.window(weight.shape[1:-1]), x.shape, weight.shape[0], attrs.conv.groups,
-        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), detour_group(down, up),
+        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), detour_group(down, up, *row_columns(node)),
         node.outputs[0], rank=up.shape[-1],
     )  # fmt: skip
     return with_mask(call, node, attrs.y)
@@ -89,4 +90,5 @@ ADAPTED_CONV = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    scratch=row_columns,
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType
+from micrograft.ops.columns import row_columns
 from micrograft.ops.detour import check_detour, detour_gradients, detour_group, detour_units
 from micrograft.ops.linear import bias_gradient, rows
 from micrograft.ops.linear_of_codes import ROWS
@@ -56,7 +57,8 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(attrs, QuantizedLinearAttrs)
     call = conv_int8_call(
         "mg_adapted_conv_int8", ROWS, (1, rows(x.shape), x.shape[-1]), weight.shape[0], 1, attrs.x_zero, attrs.y,
-        x, weight, channels_group(bias, factors), detour_group(down, up), node.outputs[0], rank=up.shape[-1],
+        x, weight, channels_group(bias, factors), detour_group(down, up, *row_columns(node)),
+        node.outputs[0], rank=up.shape[-1],
     )  # fmt: skip
     return with_mask(call, node, attrs.y)
 
@@ -84,4 +86,5 @@ ADAPTED_LINEAR = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    scratch=row_columns,
 )

@@ -16,6 +16,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, TensorType
 from micrograft.ops.block import shifted
+from micrograft.ops.columns import row_columns
 from micrograft.ops.conv import CONV, ConvInputGradientAttrs
 from micrograft.ops.linear import LINEAR, bias_gradient, rows
 from micrograft.ops.linear_of_codes import ROWS
@@ -98,7 +99,8 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
         window, groups = attrs.layer.conv.window(weight.shape[1:-1]), attrs.layer.conv.groups
     else:
         shape = (1, rows(x.shape), x.shape[-1])
-    detour = Group("mg_coded_detour", (("down", down), ("up", up)))
+    (columns,) = row_columns(node)
+    detour = Group("mg_coded_detour", (("down", down), ("up", up), ("columns", columns)))
     call = conv_int8_call(
         "mg_coded_detour_conv_int8", window, shape, weight.shape[0], groups, attrs.layer.x_zero, attrs.layer.y,
         x, weight, channels_group(bias, factors), detour, node.outputs[0], rank=up.shape[-1], places=attrs.places,
@@ -133,6 +135,7 @@ def _operator(name: str, base: Operator) -> Operator:
         kernels={DType.INT8: _call},
         gradient=_gradient,
         macs=_macs,
+        scratch=row_columns,
     )
 
 

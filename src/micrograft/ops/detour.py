@@ -48,6 +48,6 @@ def detour_gradients(
     return d_down, d_up
 
 
-def detour_group(down: Value, up: Value) -> Group:
-    """The detour, as the kernels take it."""
-    return Group("mg_detour", (("down", down), ("up", up)))
+def detour_group(down: Value, up: Value, columns: Value) -> Group:
+    """The detour, as the kernels take it, which have no argument left for their columns."""
+    return Group("mg_detour", (("down", down), ("up", up), ("columns", columns)))

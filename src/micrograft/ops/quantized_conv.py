@@ -15,6 +15,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, Shape, Value
+from micrograft.ops.columns import row_columns
 from micrograft.ops.conv import CONV, ConvAttrs, ConvInputGradientAttrs
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs
 from micrograft.ops.fixed_point import Rounding
@@ -103,7 +104,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
         return with_mask(linear_int8_call(node, attrs.x_zero, attrs.y), node, attrs.y)
     call = conv_int8_call(
         "mg_conv_int8", attrs.conv.window(weight.shape[1:-1]), x.shape, weight.shape[0], attrs.conv.groups,
-        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), node.outputs[0],
+        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), *row_columns(node), node.outputs[0],
     )  # fmt: skip
     return with_mask(call, node, attrs.y)
 
@@ -155,4 +156,5 @@ QUANTIZED_CONV = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    scratch=row_columns,
 )

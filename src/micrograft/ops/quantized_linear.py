@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization
+from micrograft.ops.columns import row_columns
 from micrograft.ops.linear import LINEAR, bias_gradient, rows
 from micrograft.ops.linear_of_codes import OfCodesAttrs
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
@@ -74,7 +75,7 @@ def linear_int8_call(node: Node, x_zero: int, y: Codes) -> KernelCall:
     """The call of a linear layer; a 1×1 convolution uses it too."""
     x, weight, bias, factors = node.inputs
     shape = (("rows", rows(x.shape)), ("inputs", weight.shape[-1]), ("outputs", weight.shape[0]))
-    pointers = (x, weight, channels_group(bias, factors), node.outputs[0])
+    pointers = (x, weight, channels_group(bias, factors), *row_columns(node), node.outputs[0])
     return KernelCall("mg_linear_int8", "mg_linear_int8_params", (*shape, ("x_zero", x_zero), y.field), pointers)
 
 
@@ -106,4 +107,5 @@ QUANTIZED_LINEAR = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    scratch=row_columns,
 )

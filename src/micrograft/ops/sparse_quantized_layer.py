@@ -15,6 +15,7 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, Quantization, Value
 from micrograft.ops.channels import put_call
+from micrograft.ops.columns import row_columns
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs
 from micrograft.ops.linear import bias_gradient
 from micrograft.ops.linear_of_codes import OfCodesAttrs
@@ -77,6 +78,11 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
     return dx, None, d_part, None, bias_gradient(backward, bias, sums), None
 
 
+def _scratch(node: Node) -> tuple[Value, ...]:
+    assert isinstance(node.attrs, SparseAttrs)
+    return joining_scratch(node) if node.attrs.depthwise else (*joining_scratch(node), *row_columns(node))
+
+
 def _call(node: Node) -> tuple[KernelCall, ...]:
     x, frozen, part, index, bias, factors = node.inputs
     attrs = node.attrs
@@ -94,7 +100,9 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     else:
         fields = (*shape_fields(attrs, x, frozen, index), ("x_zero", own.x_zero), own.y.field)
         places = Group("mg_sparse_codes", (("frozen", frozen), ("part", part), ("index", index)))
-        pointers = (x, places, channels, scratch, node.outputs[0])
+        (columns,) = row_columns(node)
+        rooms = Group("mg_sparse_scratch", (("rows", scratch), ("columns", columns)))
+        pointers = (x, places, channels, rooms, node.outputs[0])
         calls = (KernelCall("mg_sparse_conv_int8", "mg_sparse_conv_int8_params", fields, pointers),)
     *first, last = calls
     return (*first, *with_mask(last, node, own.y), *taken_calls(node, 2))
@@ -131,5 +139,5 @@ SPARSE_QUANTIZED_LAYER = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
-    scratch=joining_scratch,
+    scratch=_scratch,
 )

@@ -57,8 +57,13 @@ def stream(stages: Sequence[Node]) -> Node:
 
 
 def held_bytes(stages: Sequence[Node]) -> int:
-    """Memory for the rows that are held between stages."""
-    return sum(rows * _row_bytes(node) for rows, node in zip(_held(stages), stages, strict=True))
+    """Memory for what windows see and for the rows that are held between stages."""
+    return _columns(stages) + sum(rows * _row_bytes(node) for rows, node in zip(_held(stages), stages, strict=True))
+
+
+def _columns(stages: Sequence[Node]) -> int:
+    """Bytes for what the windows of one stage after the other see."""
+    return max((value.type.bytes for node in stages for value in OPERATORS[node.op].scratch(node)), default=0)
 
 
 def _attrs(node: Node) -> QuantizedConvAttrs:
@@ -152,7 +157,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     weights = Group("mg_stage_weights", tuple(members))
     (held,) = _scratch(node)
     pointers = (node.inputs[0], weights, held, node.outputs[0])
-    params = (*fields, ("count", len(stages)))
+    params = (*fields, ("count", len(stages)), ("columns", _columns(stages)))
     return (KernelCall("mg_streamed_conv_int8", "mg_streamed_conv_int8_params", params, pointers),)
 
 

@@ -3,9 +3,9 @@
 #ifndef MG_CONV_CORE_INT8_H
 #define MG_CONV_CORE_INT8_H
 
+#include "mg_columns_int8.h"
 #include "mg_conv_int8.h"
 #include "mg_math.h"
-#include "mg_sight_int8.h"
 
 /* What MG_DETOUR, defined before this header, may say: a kernel with a detour of codes knows no float. */
 #define MG_NO_DETOUR 0
@@ -61,58 +61,90 @@ static inline int32_t mg_way_units(const mg_conv_int8_params *params, const mg_w
 #endif
 }
 
-/* All outputs of one group at one position. bias, factor: of the first, which is output `from`. */
-static inline void mg_conv_group_int8(const mg_conv_int8_params *params, const mg_sight *s, const int8_t *weight,
-                                      const mg_channels *channels, const mg_way *way, int32_t from, int32_t outputs,
-                                      int8_t *y) {
-    const mg_code_range range = params->y; /* copied, as a store of int8 may alias anything */
+/* The codes of outputs from `from` on, at two positions of which the columns hold what they see; y of the second lies
+ * `next` behind that of the first (0: there is one position, which the columns hold twice). params: for the detour. */
+static inline void mg_conv_outputs_int8(const mg_conv_int8_params *params, const mg_code_range *range,
+                                        const int16_t *columns, int32_t length, const int8_t *weight,
+                                        const mg_channels *channels, const mg_way *here, const mg_way *there,
+                                        int32_t from, int32_t outputs, int8_t *y, int32_t next) {
+    const mg_code_range own = *range; /* copied, as a store of int8 may alias anything */
     const int32_t *bias = channels->bias + from;
     const int32_t *factor = channels->factors + 2 * from;
-    for (; outputs >= 4; outputs -= 4, from += 4, weight += 4 * s->weight_output, bias += 4, factor += 8, y += 4) {
-        mg_four_sums sums = mg_four_biases(bias);
-        mg_sight_four_int8(s, weight, &sums);
-        sums.a += mg_way_units(params, way, from, factor);
-        sums.b += mg_way_units(params, way, from + 1, factor + 2);
-        sums.c += mg_way_units(params, way, from + 2, factor + 4);
-        sums.d += mg_way_units(params, way, from + 3, factor + 6);
-        mg_codes_of_four(&range, sums, factor, y);
-    }
-    for (; outputs > 0; --outputs, ++from, weight += s->weight_output, factor += 2) {
-        const int32_t sum = mg_sight_one(s, weight, *bias++) + mg_way_units(params, way, from, factor);
-        *y++ = mg_code_of_sum(&range, sum, factor);
+    for (; outputs > 0; outputs -= 2, from += 2, weight += 2 * length, bias += 2, factor += 4, y += 2) {
+        const int32_t other = outputs > 1; /* an odd one is computed twice */
+        mg_four_sums sums;
+        sums.a = sums.c = bias[0];
+        sums.b = sums.d = bias[other];
+        mg_dot_columns_int8(columns, weight, other ? length : 0, length, &sums);
+        sums.a += mg_way_units(params, here, from, factor);
+        sums.b += mg_way_units(params, here, from + other, factor + 2 * other);
+        sums.c += mg_way_units(params, there, from, factor);
+        sums.d += mg_way_units(params, there, from + other, factor + 2 * other);
+        y[0] = mg_code_of_sum(&own, sums.a, factor);
+        y[next] = mg_code_of_sum(&own, sums.c, factor);
+        y[other] = mg_code_of_sum(&own, sums.b, factor + 2 * other);
+        y[next + other] = mg_code_of_sum(&own, sums.d, factor + 2 * other);
     }
 }
 
-static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                                     const mg_channels *channels, mg_way way, int32_t y_step, int8_t *y) {
+/* Puts what the window sees whose place in the column is `column`, of `taken` channels from x on. */
+static inline void mg_put_window(const mg_conv_int8_params *params, const mg_overlap *down, int32_t column,
+                                 const int8_t *x, int16_t *columns, int32_t position) {
     const mg_axis *const width = &params->width;
+    const mg_overlap along = mg_taps_at(width, column);
+    const int32_t taken = params->in_channels / params->groups, row_length = width->kernel * taken;
+    const int joined = params->groups == 1 && width->dilation == 1; /* a row of taps is one stretch */
+    const int32_t runs = joined ? along.count > 0 : along.count;
+    const int32_t length = joined ? along.count * taken : taken;
+    const int8_t *row = x + (down->other * width->input + along.other) * params->in_channels;
+    for (int32_t tap = 0, i = 0; tap < params->height.kernel; ++tap, i += row_length) {
+        const int8_t *from = row;
+        int32_t at = i + along.first * taken;
+        if (tap < down->first || tap >= down->first + down->count) {
+            mg_put_zeros(columns, position, i, row_length);
+            continue;
+        }
+        mg_put_zeros(columns, position, i, along.first * taken);
+        for (int32_t run = runs; run > 0; --run, at += length, from += width->dilation * params->in_channels) {
+            mg_put_codes(columns, position, at, from, params->x_zero, length);
+        }
+        mg_put_zeros(columns, position, at, i + row_length - at);
+        row += params->height.dilation * width->input * params->in_channels;
+    }
+}
+
+/* The way from the next position on. */
+static inline mg_way mg_next_way(const mg_conv_int8_params *params, mg_way way) {
+#if MG_DETOUR == MG_REAL_DETOUR
+    way.down += params->rank;
+#elif MG_DETOUR == MG_CODED_DETOUR
+    way.down_codes += params->rank;
+#else
+    (void)params;
+#endif
+    return way;
+}
+
+static inline void mg_conv_core_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
+                                     const mg_channels *channels, mg_way way, int16_t *columns, int32_t y_step,
+                                     int8_t *y) {
     const int32_t taken = params->in_channels / params->groups;
     const int32_t outputs = params->out_channels / params->groups;
-    const int joined = params->groups == 1 && width->dilation == 1; /* a row of taps is one stretch */
-    mg_sight s;
-    s.zero = params->x_zero;
-    s.x_row = params->height.dilation * width->input * params->in_channels;
-    s.x_run = width->dilation * params->in_channels;
-    s.weight_row = width->kernel * taken;
-    s.weight_run = taken;
-    s.weight_output = params->height.kernel * width->kernel * taken;
+    const int32_t length = params->height.kernel * params->width.kernel * taken;
     for (int32_t row = 0; row < params->height.output; ++row) {
         const mg_overlap down = mg_taps_at(&params->height, row);
-        s.rows = down.count;
-        for (int32_t column = 0; column < width->output; ++column, y += y_step) {
-            const mg_overlap along = mg_taps_at(width, column);
-            const int8_t *w = weight + (down.first * width->kernel + along.first) * taken;
-            s.x = x + (down.other * width->input + along.other) * params->in_channels;
-            s.runs = joined ? 1 : along.count;
-            s.length = joined ? along.count * taken : taken;
-            for (int32_t from = 0; from < params->out_channels; from += outputs, s.x += taken) {
-                mg_conv_group_int8(params, &s, w + from * s.weight_output, channels, &way, from, outputs, y + from);
+        for (int32_t column = 0; column < params->width.output; column += 2) {
+            const int pair = column + 1 < params->width.output;
+            const mg_way there = pair ? mg_next_way(params, way) : way;
+            for (int32_t group = 0; group < params->groups; ++group) {
+                const int32_t from = group * outputs;
+                mg_put_window(params, &down, column, x + group * taken, columns, 0);
+                mg_put_window(params, &down, column + pair, x + group * taken, columns, 1);
+                mg_conv_outputs_int8(params, &params->y, columns, length, weight + from * length, channels, &way,
+                                     &there, from, outputs, y + from, pair ? y_step : 0);
             }
-#if MG_DETOUR == MG_REAL_DETOUR
-            way.down += params->rank;
-#elif MG_DETOUR == MG_CODED_DETOUR
-            way.down_codes += params->rank;
-#endif
+            y += pair ? 2 * y_step : y_step;
+            way = mg_next_way(params, there);
         }
     }
 }

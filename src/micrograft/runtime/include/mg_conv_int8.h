@@ -24,18 +24,21 @@ typedef struct {
 typedef struct {
     const float *down;
     const float *up;
+    int16_t *columns; /* as of mg_conv_int8 */
 } mg_detour;
 
 /* The same in integers: up . down over 2^places, to nearest, ties up, counts in the sums' own units. */
 typedef struct {
     const int16_t *down;
     const int8_t *up;
+    int16_t *columns;
 } mg_coded_detour;
 
 /* y: (out height, out width, out channels) from x: (height, width, in channels) and
- * weight: (out channels, kernel height, kernel width, in channels / groups). */
+ * weight: (out channels, kernel height, kernel width, in channels / groups). columns: room for what two windows see, twice
+ * kernel height * kernel width * in channels / groups int16, rounded up to fours. */
 void mg_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight, const mg_channels *channels,
-                  int8_t *y);
+                  int16_t *columns, int8_t *y);
 
 /* The same with a detour, which is added to the int32 sums in their own units. */
 void mg_adapted_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,

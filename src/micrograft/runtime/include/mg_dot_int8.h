@@ -66,11 +66,6 @@ static inline mg_four_sums mg_dot_four_int8(const int8_t *x, int32_t zero, const
     return sums;
 }
 
-/* Adds the products of x - zero with weights for two rows of x by two of weights, all of them `length` long and each
- * pair behind each other; sums: the first row with both weights, then the second. A function of its own, so that its
- * loop has all registers. */
-void mg_dot_two_by_two_int8(const int8_t *x, int32_t zero, const int8_t *weight, int32_t length, mg_four_sums *sums);
-
 /* One row by one. */
 static inline int32_t mg_dot_int8(const int8_t *x, int32_t zero, const int8_t *weights, int32_t length, int32_t sum) {
     int32_t i = 0;

@@ -33,6 +33,20 @@ static inline mg_pair mg_load_pair_int16(const int16_t *from) {
     return pair;
 }
 
+/* Pair `i` of those at an address that is a multiple of 4. */
+static inline mg_pair mg_load_column(const int16_t *from, int32_t i) {
+    mg_pair pair;
+    __builtin_memcpy(&pair, __builtin_assume_aligned(from + 2 * i, 4), sizeof pair);
+    return pair;
+}
+
+/* Stores two pairs at such an address. */
+static inline void mg_store_pairs(int16_t *to, mg_pair first, mg_pair second) {
+    int16_t *const aligned = __builtin_assume_aligned(to, 4);
+    __builtin_memcpy(aligned, &first, sizeof first);
+    __builtin_memcpy(aligned + 2, &second, sizeof second);
+}
+
 /* A number twice. */
 static inline mg_pair mg_twice(int32_t x) {
     return (mg_pair)(((uint32_t)x & 0xFFFFu) | (uint32_t)x << 16);

@@ -12,8 +12,9 @@ typedef struct {
     mg_code_range y;
 } mg_linear_int8_params;
 
-/* y: (rows, outputs) from x: (rows, inputs) and weight: (outputs, inputs). */
+/* y: (rows, outputs) from x: (rows, inputs) and weight: (outputs, inputs). columns: room for 2 * inputs int16, inputs
+ * rounded up to fours. */
 void mg_linear_int8(const mg_linear_int8_params *params, const int8_t *x, const int8_t *weight,
-                    const mg_channels *channels, int8_t *y);
+                    const mg_channels *channels, int16_t *columns, int8_t *y);
 
 #endif

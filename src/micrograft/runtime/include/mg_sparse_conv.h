@@ -45,8 +45,14 @@ typedef struct {
     const int32_t *index;
 } mg_sparse_codes;
 
+/* rows: four outputs' of the weight, or as many as there are outputs; columns: as of mg_conv_int8. */
+typedef struct {
+    int8_t *rows;
+    int16_t *columns;
+} mg_sparse_scratch;
+
 /* y as mg_conv_int8 gives it for the joined weight. */
 void mg_sparse_conv_int8(const mg_sparse_conv_int8_params *params, const int8_t *x, const mg_sparse_codes *weight,
-                         const mg_channels *channels, int8_t *scratch, int8_t *y);
+                         const mg_channels *channels, const mg_sparse_scratch *scratch, int8_t *y);
 
 #endif

@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
     mg_stage stages[MG_STAGES];
     int32_t count; /* of stages */
+    int32_t columns; /* bytes at the start of `held` for what a stage's windows see */
 } mg_streamed_conv_int8_params;
 
 /* What each stage meets; null where there is no third. */
@@ -29,8 +30,8 @@ typedef struct {
     mg_channels channels[MG_STAGES];
 } mg_stage_weights;
 
-/* y: the last stage's output, from x: the first stage's input. held: room for the rows that are held between the
- * stages, those of the first stage first. y must not lie on x. */
+/* y: the last stage's output, from x: the first stage's input. held: room for columns (a multiple of 4), and for the
+ * rows that are held between the stages, those of the first stage first. y must not lie on x. */
 void mg_streamed_conv_int8(const mg_streamed_conv_int8_params *params, const int8_t *x, const mg_stage_weights *weights,
                            int8_t *held, int8_t *y);
 

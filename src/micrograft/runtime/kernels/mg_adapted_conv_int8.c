@@ -4,5 +4,5 @@
 void mg_adapted_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
                           const mg_channels *channels, const mg_detour *detour, int8_t *y) {
     const mg_way way = {detour->down, detour->up, 0, 0};
-    mg_conv_core_int8(params, x, weight, channels, way, params->out_channels, y);
+    mg_conv_core_int8(params, x, weight, channels, way, detour->columns, params->out_channels, y);
 }

@@ -1,5 +1,5 @@
 #include "mg_coded.h"
-#include "mg_conv_core_int8.h"
+#include "mg_sight_int8.h"
 
 static int16_t narrowed(int32_t sum, int32_t places) {
     const int32_t code = places == 0 ? sum : ((sum >> (places - 1)) + 1) >> 1;

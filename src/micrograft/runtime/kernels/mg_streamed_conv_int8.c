@@ -28,12 +28,12 @@ static int lacks(const mg_axis *height, const view *from, int32_t row) {
 
 /* One row of a stage's output. */
 static void compute(const mg_stage *stage, const view *from, const int8_t *weight, const mg_channels *channels,
-                    int32_t row, int8_t *y) {
+                    int32_t row, int16_t *columns, int8_t *y) {
     mg_conv_int8_params conv = stage->conv;
     if (stage->kind == MG_STAGE_LINEAR) {
         const mg_linear_int8_params linear = {conv.width.output, conv.in_channels, conv.out_channels, conv.x_zero,
                                               conv.y};
-        mg_linear_int8(&linear, from->rows + (row - from->first) * from->width, weight, channels, y);
+        mg_linear_int8(&linear, from->rows + (row - from->first) * from->width, weight, channels, columns, y);
         return;
     }
     conv.height.padding += from->first - row * conv.height.stride;
@@ -42,7 +42,7 @@ static void compute(const mg_stage *stage, const view *from, const int8_t *weigh
     if (stage->kind == MG_STAGE_DEPTHWISE) {
         mg_depthwise_conv_int8(&conv, from->rows, weight, channels, y);
     } else {
-        mg_conv_int8(&conv, from->rows, weight, channels, y);
+        mg_conv_int8(&conv, from->rows, weight, channels, columns, y);
     }
 }
 
@@ -67,6 +67,8 @@ void mg_streamed_conv_int8(const mg_streamed_conv_int8_params *params, const int
     const int32_t last = params->count - 1;
     int8_t *rooms[MG_STAGES]; /* where the output of each stage but the last is held */
     view views[MG_STAGES];
+    int16_t *const columns = (int16_t *)(void *)held;
+    held += params->columns;
     views[0].rows = x;
     views[0].first = 0;
     views[0].count = stages[0].conv.height.input;
@@ -96,6 +98,6 @@ void mg_streamed_conv_int8(const mg_streamed_conv_int8_params *params, const int
             to = next_row(&views[stage + 1], rooms[stage], stages[stage].held,
                           first_read(&reader->conv.height, reading));
         }
-        compute(&stages[stage], &views[stage], weights->weight[stage], &weights->channels[stage], its_row, to);
+        compute(&stages[stage], &views[stage], weights->weight[stage], &weights->channels[stage], its_row, columns, to);
     }
 }
