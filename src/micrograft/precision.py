@@ -20,6 +20,7 @@ from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.prune import prune
 from micrograft.passes.recognize_means import recognize_means
 from micrograft.passes.separate_channels import separate_channels
+from micrograft.passes.separate_phases import separate_phases
 from micrograft.quantization.calibrate import Progress, calibrate
 from micrograft.quantization.noise import LayerNoise, layer_noise
 from micrograft.quantization.observers import MinMax, Observer, Ranges
@@ -141,7 +142,7 @@ def _floats(graph: Graph) -> Graph:
         raise MicrograftError("the network is int8 already", where=graph.name, fix="take it as it is")
     if len(graph.inputs) != 1:
         raise MicrograftError(f"a network of {len(graph.inputs)} inputs cannot be calibrated", where=graph.name)
-    floats = prune(separate_channels(fold_batch_norm(recognize_means(graph))))
+    floats = prune(separate_channels(separate_phases(fold_batch_norm(recognize_means(graph)))))
     if not scheme(floats).order:
         raise MicrograftError("the network has no layer with an int8 operator", where=graph.name)
     return floats

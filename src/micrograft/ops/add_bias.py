@@ -39,7 +39,7 @@ ADD_BIAS = Operator(
     infer=_infer,
     evaluate=lambda attrs, arrays: (arrays[0] + arrays[1],),
     samples=_samples,
-    kernels={DType.FLOAT32: broadcast_kernel("mg_add_float32")},
+    kernels={DType.FLOAT32: broadcast_kernel("mg_add")},
     gradient=_gradient,
     inplace=((0, 0),),
 )

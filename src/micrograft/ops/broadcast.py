@@ -26,13 +26,14 @@ def broadcast_fields(a: Shape, b: Shape, y: Shape) -> Fields:
 
 
 def broadcast_kernel(function: str, optional: int = 0) -> KernelRule:
-    """Calls a kernel of a, b, y and so many optional outputs."""
+    """Calls a kernel of a, b, y and so many optional outputs, for the type of y."""
 
     def call(node: Node) -> tuple[KernelCall, ...]:
         a, b = node.inputs
         y, *others = node.outputs
         fields = broadcast_fields(a.shape, b.shape, y.shape)
         missing = (None,) * (optional - len(others))
-        return (KernelCall(function, "mg_broadcast_params", fields, (a, b, y, *others, *missing)),)
+        name = f"{function}_{y.dtype.value}"
+        return (KernelCall(name, "mg_broadcast_params", fields, (a, b, y, *others, *missing)),)
 
     return call

@@ -35,7 +35,7 @@ def _comparison(name: str, compare: Callable[[Array, Array], Array]) -> Operator
         infer=MUL.infer,
         evaluate=evaluate,
         samples=_samples,
-        kernels={DType.FLOAT32: broadcast_kernel(f"mg_{name}_float32")},
+        kernels={DType.FLOAT32: broadcast_kernel(f"mg_{name}")},
         gradient=_no_gradient,
         inplace=((0, 0), (0, 1)),
         elementwise=True,

@@ -6,6 +6,7 @@ The backward pass keeps two bits per element: whether a, and whether b, is the o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Ope
 
 def _infer(attrs: Attrs, types: Types) -> Types:
     (y,) = MUL.infer(attrs, types)
+    require(types[0].quant == types[1].quant, f"the codes of {types[0]} and {types[1]} mean different numbers")
+    y = replace(y, quant=types[0].quant)
     bits = TensorType(y.shape, DType.BIT)
     return y, bits, bits
 
@@ -40,6 +43,7 @@ def _samples() -> Iterator[Sample]:
     for left, right in SHAPES:
         a = np.asarray(generator.standard_normal(left), np.float32)
         yield Sample((a, np.asarray(generator.standard_normal(right), np.float32)))
+        yield Sample(tuple(np.asarray(generator.integers(-128, 128, each), np.int8) for each in (left, right)))
     tied = generator.integers(0, 3, (2, 4, 5)).astype(np.float32)
     yield Sample((tied[0], tied[1]), differentiable=())
 
@@ -56,7 +60,7 @@ def _choice(name: str, choose: Callable[[Array, Array], Array], wins: Callable[[
         infer=_infer,
         evaluate=evaluate,
         samples=_samples,
-        kernels={DType.FLOAT32: broadcast_kernel(f"mg_{name}_float32", optional=2)},
+        kernels=dict.fromkeys((DType.FLOAT32, DType.INT8), broadcast_kernel(f"mg_{name}", optional=2)),
         gradient=_gradient,
         inplace=((0, 0), (0, 1)),
         elementwise=True,

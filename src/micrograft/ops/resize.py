@@ -100,7 +100,7 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
     return (backward.emit("resize_gradient", dy, attrs=attrs),)
 
 
-def _fields(attrs: ResizeAttrs, x: Shape) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+def resize_fields(attrs: ResizeAttrs, x: Shape) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
     axes = [
         (size, axis.size, axis.step, axis.start, axis.parts) for size, axis in zip(x[1:-1], attrs.axes, strict=True)
     ]
@@ -112,7 +112,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(node.attrs, ResizeAttrs)
     (x,) = node.inputs
     function = moving(f"resize_{'linear' if node.attrs.linear else 'nearest'}", x)
-    return (KernelCall(function, "mg_resize_params", _fields(node.attrs, x.shape), (x, node.outputs[0])),)
+    return (KernelCall(function, "mg_resize_params", resize_fields(node.attrs, x.shape), (x, node.outputs[0])),)
 
 
 def _cases() -> Iterator[tuple[Shape, ResizeAttrs]]:
@@ -173,7 +173,7 @@ def _gradient_call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(node.attrs, ResizeGradientAttrs)
     attrs = node.attrs.resize
     function = f"mg_resize_{'linear' if attrs.linear else 'nearest'}_gradient_float32"
-    fields = _fields(attrs, node.attrs.input_shape)
+    fields = resize_fields(attrs, node.attrs.input_shape)
     return (KernelCall(function, "mg_resize_params", fields, (node.inputs[0], node.outputs[0])),)
 
 

@@ -16,10 +16,11 @@ from micrograft.ir.types import Array
 from micrograft.ops import check
 from micrograft.ops.batch_norm import BatchNormAttrs
 from micrograft.ops.builder import Builder
+from micrograft.ops.conv_transpose import ConvTransposeAttrs
 from micrograft.ops.scale import ScaleAttrs
 from micrograft.passes.prune import prune
 
-_CHANNEL_AXIS = {"linear": 0, "conv": 0, "depthwise_conv": -1}
+_CHANNEL_AXIS = {"linear": 0, "conv": 0, "depthwise_conv": -1, "conv_transpose": -1}
 """Where the outputs stand in the weight of a layer."""
 
 
@@ -70,6 +71,8 @@ class _Folding:
         constants = [self._params.get(value.name) for value in (*layer.inputs[1:], *node.inputs[1:])]
         if self._readers[inner] > 1 or inner in self._results:
             return False
+        if isinstance(layer.attrs, ConvTransposeAttrs) and layer.attrs.conv.groups > 1:
+            return False  # its weight has the outputs of one group alone
         if any(param is None or param.trainable or param.name in self._keep for param in constants):
             return False
         return all(self._readers[value.name] == 1 for value in layer.inputs[1:])

@@ -25,8 +25,10 @@ from micrograft.ops.quantize import QuantizeAttrs, RequantizeAttrs
 from micrograft.ops.requantization import Codes, factors_table
 from micrograft.passes.int8_rules import RULES
 from micrograft.passes.int8_site import Fusion, Site, meaning
+from micrograft.passes.move_codes import move_codes
 from micrograft.passes.prune import prune
 from micrograft.passes.recognize_means import recognize_means
+from micrograft.passes.separate_phases import separate_phases
 from micrograft.passes.tabulate import tabulated
 
 
@@ -38,7 +40,7 @@ def fuse_quantization(graph: Graph, wrapping: Set[str] = frozenset()) -> Graph:
     """
     if not any(node.op in ("quantize", "dequantize") for node in graph.nodes):
         return graph
-    graph = recognize_means(graph)
+    graph = move_codes(separate_phases(recognize_means(graph)))
     return check(prune(_take_codes(_Fusion(graph, wrapping).run())), "fuse_quantization")
 
 

@@ -7,23 +7,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Param
+from micrograft.ir.graph import Param
 from micrograft.ir.types import Quantization, Value
 from micrograft.ops.average_pool import AveragePoolAttrs
 from micrograft.ops.conv import ConvAttrs
 from micrograft.ops.fixed_point import LOW, Rounding, float_factor, multiplier_of
-from micrograft.ops.pad import PadAttrs
 from micrograft.ops.quantize import RequantizeAttrs
 from micrograft.ops.quantized_add import QuantizedAddAttrs
 from micrograft.ops.quantized_conv import QuantizedConvAttrs
 from micrograft.ops.quantized_linear import QuantizedLinearAttrs
 from micrograft.ops.quantized_mul import QuantizedMulAttrs
 from micrograft.ops.quantized_pool import QuantizedAveragePoolAttrs, QuantizedMeanAttrs, mean_factor
+from micrograft.ops.quantized_resize import QuantizedResizeAttrs, fits, in_1024ths
 from micrograft.ops.quantized_softmax import QuantizedSoftmaxAttrs
 from micrograft.ops.requantization import Codes
 from micrograft.ops.resize import ResizeAttrs
 from micrograft.ops.wrapping_add import WrappingAttrs
 from micrograft.passes.int8_site import Fusion, Site, meaning
+from micrograft.passes.move_codes import in_codes
 
 Rule = Callable[[Fusion, Site], bool]
 
@@ -93,36 +94,48 @@ def _moved(fusion: Fusion, site: Site) -> bool:
     if not isinstance(x, Value):
         return False
     if site.keeps_scale and not site.clamps:
-        return fusion.define(site, site.node.op, (x,), _in_codes(site.node.attrs, site.x))
+        return fusion.define(site, site.node.op, (x,), in_codes(site.node.attrs, site.x))
     if x.type.size >= site.result.type.size:
-        y = fusion.add(site, site.node.op, (x,), _in_codes(site.node.attrs, site.x))
+        y = fusion.add(site, site.node.op, (x,), in_codes(site.node.attrs, site.x))
         return fusion.define(site, "requantize", (y,), RequantizeAttrs(site.x, site.y))
     y = fusion.add(site, "requantize", (x,), RequantizeAttrs(site.x, site.y))
-    return fusion.define(site, site.node.op, (y,), _in_codes(site.node.attrs, site.y.quant))
-
-
-def _in_codes(attrs: Attrs, quant: Quantization) -> Attrs:
-    """A constant that is put around codes is one too."""
-    if isinstance(attrs, PadAttrs):
-        return replace(attrs, value=float(quant.codes(np.asarray(attrs.value))))
-    return attrs
+    return fusion.define(site, site.node.op, (y,), in_codes(site.node.attrs, site.y.quant))
 
 
 def _resize(fusion: Fusion, site: Site) -> bool:
-    assert isinstance(site.node.attrs, ResizeAttrs)
-    return not site.node.attrs.linear and _moved(fusion, site)
-
-
-def _concat(fusion: Fusion, site: Site) -> bool:
-    """Inputs that mean the same as the output are copied, others are requantized in front of it."""
-    parts: list[Value | None] = []
-    for each in site.operands:
-        if isinstance(each, Value) and (meaning(each) != site.y.quant or site.clamps):
-            each = fusion.add(site, "requantize", (each,), RequantizeAttrs(meaning(each), site.y))
-        parts.append(fusion.constant(each, site.y.quant) if isinstance(each, Param) else each)
-    if any(part is None for part in parts):
+    """To the nearest it moves codes; between neighbours it rounds their weighted mean, in the input's steps."""
+    attrs = site.node.attrs
+    assert isinstance(attrs, ResizeAttrs)
+    if not attrs.linear:
+        return _moved(fusion, site)
+    if site.y.rounding is Rounding.TWICE:
+        attrs = replace(attrs, axes=tuple(map(in_1024ths, attrs.axes)))
+    if not fits(attrs):
         return False
-    return fusion.define(site, "concat", tuple(part for part in parts if part is not None), site.node.attrs)
+    own = QuantizedResizeAttrs(attrs, Codes(site.x, rounding=site.y.rounding))
+    if site.keeps_scale and not site.clamps:
+        return fusion.define(site, "quantized_resize", site.codes, own)
+    y = fusion.add(site, "quantized_resize", site.codes, own)
+    return fusion.define(site, "requantize", (y,), RequantizeAttrs(site.x, site.y))
+
+
+def _in_one_range(fusion: Fusion, site: Site) -> tuple[Value, ...] | None:
+    """The inputs as codes of the output, requantized where they mean something else; None where one is no codes."""
+    parts: list[Value] = []
+    for each in site.operands:
+        part = fusion.constant(each, site.y.quant) if isinstance(each, Param) else each
+        if part is None:
+            return None
+        if isinstance(each, Value) and (meaning(each) != site.y.quant or site.clamps):
+            part = fusion.add(site, "requantize", (each,), RequantizeAttrs(meaning(each), site.y))
+        parts.append(part)
+    return tuple(parts)
+
+
+def _chosen(fusion: Fusion, site: Site) -> bool:
+    """Operators that copy or choose among several tensors: in the range of the output."""
+    parts = None if site.clamps and len(site.codes) < len(site.operands) else _in_one_range(fusion, site)
+    return parts is not None and fusion.define(site, site.node.op, parts, site.node.attrs)
 
 
 def _softmax(fusion: Fusion, site: Site) -> bool:
@@ -139,13 +152,15 @@ def _softmax(fusion: Fusion, site: Site) -> bool:
 RULES: Mapping[str, Rule] = {
     "add": _pair,
     "average_pool": _average_pool,
-    "concat": _concat,
+    "concat": _chosen,
     "conv": _conv,
     "depthwise_conv": _conv,
     "expand": _moved,
     "global_average_pool": _mean,
     "linear": _linear,
     "max_pool": _moved,
+    "maximum": _chosen,
+    "minimum": _chosen,
     "mul": _pair,
     "pad": _moved,
     "reshape": _moved,

@@ -21,7 +21,7 @@ from micrograft.ops.fixed_point import HIGH, LOW, float_factor
 from micrograft.quantization import torch_meanings
 from micrograft.quantization.observers import Ranges, codes_of
 from micrograft.quantization.quantize import SOFTMAX_CODES, weight_scales
-from micrograft.quantization.scheme import LAYERS, PAIRS, is_layer, moves, scheme
+from micrograft.quantization.scheme import LAYERS, MEANS, PAIRS, is_layer, moves, scheme
 
 MEANINGS: dict[str, Callable[..., Tensor]] = {
     **torch_meanings.MEANINGS,
@@ -156,7 +156,7 @@ class FakeQuantized(nn.Module):
             values[name] = y
         elif name in self._scheme.same and node is not None and node.op != "concat" and moves(node):
             quant = codes[name] = codes[self._scheme.same[name]]
-            values[name] = _pooled(node, values[node.inputs[0].name], y, quant) if node.op == "average_pool" else y
+            values[name] = _pooled(node, values[node.inputs[0].name], y, quant) if node.op in MEANS else y
         elif node is not None and node.op == "softmax":
             codes[name] = SOFTMAX_CODES
             values[name] = _fake(y, SOFTMAX_CODES)

@@ -16,6 +16,7 @@ from micrograft.ir.graph import Graph, Node, Param
 from micrograft.ir.types import DType, Value
 from micrograft.ops.average_pool import AveragePoolAttrs
 from micrograft.ops.pad import PadAttrs, PadMode
+from micrograft.ops.quantized_resize import fits
 from micrograft.ops.resize import ResizeAttrs
 from micrograft.quantization.observers import Range, Ranges
 
@@ -25,7 +26,7 @@ LAYERS: Mapping[str, int] = {"conv": 0, "depthwise_conv": -1, "linear": 0}
 CLAMPS = ("relu", "relu6", "clip")
 """Activations that become the clamp of the operator in front of them."""
 
-PAIRS = ("add", "sub", "mul")
+PAIRS = ("add", "sub", "mul", "maximum", "minimum")
 """Operators of two tensors, either of which may be constant."""
 
 _CLAMPED = (*LAYERS, *PAIRS, "global_average_pool")
@@ -33,6 +34,9 @@ _CLAMPED = (*LAYERS, *PAIRS, "global_average_pool")
 
 _MOVES = ("average_pool", "concat", "expand", "max_pool", "pad", "reshape", "resize", "slice", "transpose")
 """Operators that can give the codes of what they read."""
+
+MEANS = ("average_pool", "resize")
+"""Of them those that may give what lies between codes, and round it."""
 
 _ROOM = 1.25
 """How much farther the codes of a stream reach than what calibration saw of it."""
@@ -236,7 +240,7 @@ def moves(node: Node) -> bool:
     if isinstance(attrs, PadAttrs):
         return attrs.mode is not PadMode.CONSTANT or attrs.value == 0.0
     if isinstance(attrs, ResizeAttrs):
-        return not attrs.linear
+        return not attrs.linear or fits(attrs)
     return node.op in _MOVES
 
 

@@ -24,10 +24,14 @@ void mg_div_float32(const mg_broadcast_params *params, const float *a, const flo
  * bit per element: set where a >= b and where b >= a. y may be whichever of a, b is not stretched. */
 void mg_maximum_float32(const mg_broadcast_params *params, const float *a, const float *b, float *y, uint8_t *left,
                         uint8_t *right);
+void mg_maximum_int8(const mg_broadcast_params *params, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *left,
+                     uint8_t *right);
 
 /* The same with the smaller: the bits are set where a <= b and where b <= a. */
 void mg_minimum_float32(const mg_broadcast_params *params, const float *a, const float *b, float *y, uint8_t *left,
                         uint8_t *right);
+void mg_minimum_int8(const mg_broadcast_params *params, const int8_t *a, const int8_t *b, int8_t *y, uint8_t *left,
+                     uint8_t *right);
 
 /* y = 1 where a > b, else 0. y may be whichever of a, b is not stretched. */
 void mg_greater_float32(const mg_broadcast_params *params, const float *a, const float *b, float *y);

@@ -2,7 +2,7 @@
 #ifndef MG_RESIZE_H
 #define MG_RESIZE_H
 
-#include <stdint.h>
+#include "mg_fixed_point.h"
 
 /* Position p of the output lies on place (p * step + start) / parts of the input. */
 typedef struct {
@@ -62,5 +62,18 @@ void mg_resize_linear_float32(const mg_resize_params *params, const float *x, fl
 
 /* dx, shaped as x: each element of dy is shared, in order, by the four that it was taken from. */
 void mg_resize_linear_gradient_float32(const mg_resize_params *params, const float *dy, float *dx);
+
+/* Rounding: to nearest, ties to even, of steps from zero; or, of shares of 1024ths, the mean of the codes to nearest,
+ * ties away from zero. Sums are int32. */
+typedef struct {
+    mg_scaling height;
+    mg_scaling width;
+    int32_t channels;
+    int32_t multiplier, shift; /* 1 / (height.parts * width.parts) */
+    mg_code_range y;
+} mg_resize_int8_params;
+
+/* y = x between the four places around each position, each with its share. */
+void mg_resize_linear_int8(const mg_resize_int8_params *params, const int8_t *x, int8_t *y);
 
 #endif
