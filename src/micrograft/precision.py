@@ -142,7 +142,7 @@ def _floats(graph: Graph) -> Graph:
         raise MicrograftError("the network is int8 already", where=graph.name, fix="take it as it is")
     if len(graph.inputs) != 1:
         raise MicrograftError(f"a network of {len(graph.inputs)} inputs cannot be calibrated", where=graph.name)
-    floats = prune(separate_channels(separate_phases(fold_batch_norm(recognize_means(graph)))))
+    floats = prune(fold_batch_norm(separate_channels(separate_phases(fold_batch_norm(recognize_means(graph))))))
     if not scheme(floats).order:
         raise MicrograftError("the network has no layer with an int8 operator", where=graph.name)
     return floats

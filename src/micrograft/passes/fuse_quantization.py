@@ -28,6 +28,7 @@ from micrograft.passes.int8_site import Fusion, Site, meaning
 from micrograft.passes.move_codes import move_codes
 from micrograft.passes.prune import prune
 from micrograft.passes.recognize_means import recognize_means
+from micrograft.passes.separate_channels import separate_channels
 from micrograft.passes.separate_phases import separate_phases
 from micrograft.passes.tabulate import tabulated
 
@@ -40,7 +41,7 @@ def fuse_quantization(graph: Graph, wrapping: Set[str] = frozenset()) -> Graph:
     """
     if not any(node.op in ("quantize", "dequantize") for node in graph.nodes):
         return graph
-    graph = move_codes(separate_phases(recognize_means(graph)))
+    graph = move_codes(separate_channels(separate_phases(recognize_means(graph))))
     return check(prune(_take_codes(_Fusion(graph, wrapping).run())), "fuse_quantization")
 
 

@@ -11,14 +11,17 @@ from dataclasses import replace
 import numpy as np
 
 from micrograft.ir.graph import Graph, Node, Param, param_of
+from micrograft.ir.types import Quantization
 from micrograft.ops import check
 from micrograft.ops.builder import Builder
 from micrograft.ops.conv import ConvAttrs
-from micrograft.passes.fold_batch_norm import affine_parts, fold_batch_norm
+from micrograft.ops.fixed_point import HIGH
+from micrograft.passes.fold_batch_norm import affine_parts
+from micrograft.passes.prune import prune
 
 
 def separate_channels(graph: Graph) -> Graph:
-    """`graph` with depthwise convolutions for batch norms of (1, *positions, channels); what follows is folded in."""
+    """`graph` with depthwise convolutions for batch norms of (1, *positions, channels)."""
     params = {param.name: param for param in graph.params}
     builder = Builder(value.name for value in graph.values)
     made: list[Param] = []
@@ -26,7 +29,7 @@ def separate_channels(graph: Graph) -> Graph:
     if not made:
         return graph
     graph = replace(graph, nodes=tuple(nodes), params=(*graph.params, *made))
-    return fold_batch_norm(check(graph, "separate_channels"))
+    return prune(check(graph, "separate_channels"))
 
 
 def _is_apart(node: Node, params: dict[str, Param]) -> bool:
@@ -43,8 +46,11 @@ def _layer(node: Node, params: dict[str, Param], builder: Builder, made: list[Pa
     spatial = len(node.inputs[0].shape) - 2
     ones = (1,) * spatial
     names = [f"{node.origin}.{role}" for role in ("weight", "bias")]
-    for name, data in zip(names, (factor.reshape(1, *ones, -1), shift), strict=True):
-        made.append(replace(param_of(builder.unique(f"{name}_per_channel"), data), source=name))
+    scales = np.maximum(np.abs(factor) / HIGH, np.float32(1e-12))
+    grid = Quantization(tuple(map(float, scales)), (0,) * len(scales), spatial + 1)
+    arrays = (factor.reshape(1, *ones, -1), grid), (shift, None)
+    for name, (data, own) in zip(names, arrays, strict=True):
+        made.append(replace(param_of(builder.unique(f"{name}_per_channel"), data), source=name, grid=own))
     attrs = ConvAttrs(ones, ((0, 0),) * spatial, ones)
     inputs = (node.inputs[0], *(param.value for param in made[-2:]))
     return replace(node, op="depthwise_conv", inputs=inputs, attrs=attrs)
