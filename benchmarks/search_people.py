@@ -109,7 +109,7 @@ def run(study: Study, part: int, out: Path, jobs: int | None) -> list[Line]:
 def judged(quest: Quest, findings: Findings, study: Study, part: int, store: Store, jobs: int | None) -> list[Line]:
     """On people whom the search does not know."""
     people = study.judging(part)
-    points = list(dict.fromkeys(point for pair in findings.comparisons for point in pair))
+    points = list(dict.fromkeys(point for each in findings.comparisons for point in (each.uniform, each.found)))
     merits: dict[Point, list[list[float]]] = {point: [] for point in points}
     with showing_progress("judging") as progress:
         for seed in range(SEEDS):
@@ -120,7 +120,7 @@ def judged(quest: Quest, findings: Findings, study: Study, part: int, store: Sto
             for point, result in zip(points, laboratory.measure_recipes(recipes, f"judging {seed + 1}"), strict=True):
                 scores = result.learned[0].scores if result is not None and result.learned else None
                 merits[point].append([each.merit for each in scores] if scores else [0.0] * len(people))
-    pairs = findings.comparisons
+    pairs = [(each.uniform, each.found) for each in findings.comparisons]
     return [
         Line(alike.method, alike.ram, np.array(merits[alike]), found.words, found.ram, np.array(merits[found]))
         for alike, found in pairs

@@ -26,15 +26,15 @@ from micrograft.peft.head import Head
 from micrograft.peft.sparse import Sparse
 from micrograft.race import Finalist, Race
 from micrograft.recipe import Recipe
-from micrograft.report.findings import Contribution, Findings, Point, with_front
+from micrograft.report.findings import Comparison, Contribution, Findings, Point, with_front
 from micrograft.search.candidates import RANKS as UNIFORM_RANKS
 from micrograft.search.candidates import as_pieces, layered, uniform
 from micrograft.search.costs import FREE, Cost, ram_of, union
 from micrograft.search.evolve import Evolution, Objectives, evolve
 from micrograft.search.holdout import Episode, spread
-from micrograft.search.noise import noise_of_difference
 from micrograft.search.pieces import RANKS, RATIOS, Piece, compose, head_pieces, pieces
 from micrograft.search.select import Budget, Item, Selection, select
+from micrograft.search.standings import Standings
 from micrograft.search.store import Store
 from micrograft.spec import methods_text, optimizer_text, parse_methods
 from micrograft.trial import Task, as_it_came, judge_untrained
@@ -142,13 +142,15 @@ class _Search:
         self._evolve()
         finalists = self._race() if self._tried else {}
         points, schemes = _with_schemes(self._points(finalists))
-        if not finalists or not points:
+        if not any(point.confirmed is not None for point in points):
             fix = "allow more RAM, or take a network with smaller activations"
             raise MicrograftError(f"nothing can be trained in {self._quest.ram:,} bytes of RAM", fix=fix)
-        noise = noise_of_difference(np.array([each.merits for each in finalists.values()]))
         labs = (self._laboratory, *self._rounds)
+        best, comparisons, noise = _decided(points, finalists, self._quest.ram)
         findings = Findings(
             points=points,
+            best=best,
+            comparisons=comparisons,
             noise=noise,
             contributions=[self._contribution(item, base) for item in items],
             ram=self._quest.ram,
@@ -331,6 +333,22 @@ class _Search:
         rule += f"; what did well was measured again, in {len(self._rounds)} rounds of {len(thorough)} episodes and "
         rule += f"{sum(len(episode.judge) for episode in thorough)} samples, which alone count"
         return rule + ("; the head is always trained" if quest.with_head else "")
+
+
+def _decided(
+    points: Sequence[Point], finalists: dict[Methods, Finalist], ram: int
+) -> tuple[Point, list[Comparison], float]:
+    """What to take within so many bytes of RAM and within the RAM of each uniform method, and the noise."""
+    merits = {methods_text(methods): finalist.merits for methods, finalist in finalists.items()}
+    counted = sorted((point for point in points if point.confirmed is not None), key=lambda point: point.ram)
+    standings = Standings(np.array([merits[point.method] for point in counted]))
+
+    def take(most: int) -> Point:
+        fitting = [index for index, point in enumerate(counted) if point.ram <= most]
+        return counted[standings.take(fitting, [each for each in fitting if counted[each].origin == "uniform"])]
+
+    alike = [point for point in counted if point.origin == "uniform"]
+    return take(ram), [Comparison(point, take(point.ram)) for point in alike], standings.noise
 
 
 def _judged_by(episodes: Sequence[Episode], most: int) -> tuple[Episode, ...]:

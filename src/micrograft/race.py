@@ -18,10 +18,10 @@ from micrograft.laboratory import Laboratory, Methods, Result, at_rate
 from micrograft.recipe import Recipe
 from micrograft.trial import Learned
 
-KEPT = 6
+KEPT = 8
 """How many of the best within each amount of RAM are measured again; half as many in each round behind the first."""
 
-LEAST = 2
+LEAST = 3
 """How many are kept in any case."""
 
 
@@ -73,9 +73,10 @@ class Race:
     def _best(self, merits: Mapping[Methods, float], count: int) -> list[Methods]:
         """So many of the best within each amount of RAM, and those that are never dropped."""
         ranked = sorted(merits, key=lambda methods: (-merits[methods], self._tried[methods].block))
-        chosen = {methods for methods in ranked if methods in self._always}
+        others = [methods for methods in ranked if methods not in self._always]
+        chosen = set(self._always)
         for level in self._levels:
-            chosen.update([methods for methods in ranked if self._tried[methods].block <= level][:count])
+            chosen.update([methods for methods in others if self._tried[methods].block <= level][:count])
         return [methods for methods in merits if methods in chosen]
 
     def _with(self, methods: Methods, finalist: Finalist | None, result: Result) -> Finalist:

@@ -14,11 +14,11 @@ from micrograft.passes.attach_optimizer import SGD
 from micrograft.peft.lora import LoRA
 from micrograft.race import KEPT, LEAST, Finalist, Race
 from micrograft.recipe import Recipe
-from micrograft.report.findings import Findings, Point, with_front
+from micrograft.report.findings import Point, with_front
 from micrograft.samples import Samples
 from micrograft.search.costs import FREE
 from micrograft.search.holdout import Episode
-from micrograft.search.noise import noise_of_difference
+from micrograft.search.standings import Standings
 from micrograft.search.store import Store
 from micrograft.trial import Learned, Outcome, Score, Task
 from tests.networks import mlp
@@ -103,34 +103,28 @@ def test_luck_in_the_search_does_not_count(tmp_path: Path) -> None:
 
 
 def test_the_noise_is_what_a_new_task_adds() -> None:
-    """Found from 2,000 candidates that fare differently on 4 tasks; the rounds of one task count as tasks."""
+    """Found from 300 candidates that fare differently on 4 tasks; the rounds of one task count as tasks."""
     generator = np.random.default_rng(0)
-    tasks = 0.05 * generator.standard_normal((2000, 1, 4)) + generator.standard_normal((1, 1, 4))
-    merits = tasks + 1e-3 * generator.standard_normal((2000, 3, 4))
-    assert abs(noise_of_difference(merits) - 0.05 * np.sqrt(2 / 4)) < 1e-3
-    assert noise_of_difference(merits.transpose(0, 2, 1)[:, :, :1]) > 0.03
-    assert noise_of_difference(merits[:1]) == noise_of_difference(merits[:, :1, :1]) == float("inf")
-
-
-def point(origin: str, ram: int, score: float, confirmed: float | None) -> Point:
-    return Point(origin, f"{origin}{ram}", "sgd", ram, ram, ram, score, confirmed)
+    tasks = 0.05 * generator.standard_normal((300, 1, 4)) + generator.standard_normal((1, 1, 4))
+    merits = tasks + 1e-3 * generator.standard_normal((300, 3, 4))
+    assert abs(Standings(merits).noise - 0.05 * np.sqrt(2 / 4)) < 3e-3
+    assert Standings(merits.transpose(0, 2, 1)[:, :, :1]).noise > 0.03
+    assert Standings(merits[:1]).noise == Standings(merits[:, :1, :1]).noise == float("inf")
 
 
 def test_what_treats_all_layers_alike_is_taken_unless_another_is_better_beyond_noise() -> None:
-    """Within each amount of RAM; what was not measured to the end is not taken, whatever it seemed to be."""
-    points = with_front(
-        [
-            point("uniform", 100, 0.7, 0.70),
-            point("uniform", 200, 0.7, 0.80),
-            point("evolved", 150, 0.9, 0.79),
-            point("evolved", 180, 0.9, 0.81),
-            point("evolved", 190, 0.99, None),
-        ]
-    )
-    findings = Findings(points, 0.02, [], 200, "accuracy", "", 0.5, "", 1.0, 1, 0)
-    assert [(alike.ram, found.ram) for alike, found in findings.comparisons] == [(100, 100), (200, 200)]
-    assert findings.best.ram == 200 and findings.within(99) is None
-    found = findings.within(199)
-    assert found is not None and (found.ram, found.origin) == (180, "evolved")
-    assert [each.ram for each in findings.front] == [100, 150, 180]
-    assert findings.to_json()["best"]["ram"] == 200
+    """One that is better everywhere is taken; one that is better on average, but not on each task, is not."""
+    alike, everywhere, sometimes = [0.80, 0.70, 0.60], [0.82, 0.72, 0.62], [0.95, 0.60, 0.65]
+    others = [[[each + 0.001 * (task % 2) for task, each in enumerate(alike)]], [alike], [alike]]
+    standings = Standings(np.array([[alike], [everywhere], [sometimes], *others]))
+    assert standings.take([0, 1], [0]) == 1
+    assert standings.take([0, 2], [0]) == 0
+    assert standings.take([2], []) == 2
+
+
+def test_the_front_is_of_what_was_measured_to_the_end() -> None:
+    """Whatever seemed better before."""
+    seen = [("uniform", 100, 0.7), ("uniform", 200, 0.8), ("evolved", 150, 0.79), ("evolved", 180, 0.81)]
+    points = [Point(origin, origin, "sgd", ram, ram, ram, 0.9, confirmed) for origin, ram, confirmed in seen]
+    found = with_front([*points, Point("evolved", "lucky", "sgd", 50, 50, 50, 0.99)])
+    assert [point.ram for point in found if point.on_front] == [100, 150, 180] == [point.ram for point in found[:3]]

@@ -69,15 +69,27 @@ class Contribution:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """points: everything that was measured within the budget, the front first.
+class Comparison:
+    """A method that treats all layers alike, and what to take within its RAM: perhaps itself."""
 
-    noise: the standard error of the difference between two confirmed figures. ram: the budget, bytes. what: "accuracy"
-    or "minus loss". rule: how it was measured, in words. before: the score of the network as it came. proof: of the
-    solver, in words. seconds: wall time of this run, and trials in it that were measured anew or taken from the store.
+    uniform: Point
+    found: Point
+
+
+@dataclass(frozen=True)
+class Findings:
+    """points: everything that was measured within the budget, the front first. best: the one to take. comparisons: by
+    their RAM.
+
+    noise: the standard error of the difference between two confirmed figures, as all of them show it. ram: the budget,
+    bytes. what: "accuracy" or "minus loss". rule: how it was measured, in words. before: the score of the network as it
+    came. proof: of the solver, in words. seconds: wall time of this run, and trials in it that were measured anew or
+    taken from the store.
     """
 
     points: Sequence[Point]
+    best: Point
+    comparisons: Sequence[Comparison]
     noise: float
     contributions: Sequence[Contribution]
     ram: int
@@ -94,42 +106,9 @@ class Findings:
         """The points that no other betters in RAM, instructions and score together."""
         return [point for point in self.points if point.on_front]
 
-    @property
-    def best(self) -> Point:
-        """The one to take."""
-        best = self.within(self.ram)
-        assert best is not None, "a search without points is an error"
-        return best
-
-    @property
-    def comparisons(self) -> list[tuple[Point, Point]]:
-        """Each uniform method, and what to take within its RAM."""
-        uniform = sorted((point for point in self._counted if point.origin == "uniform"), key=lambda point: point.ram)
-        return [(point, found) for point in uniform if (found := self.within(point.ram)) is not None]
-
-    def within(self, ram: int) -> Point | None:
-        """The one to take within so many bytes: of the uniform methods the best, unless another is better by more than
-        the noise. None where nothing fits."""
-        fitting = [point for point in self._counted if point.ram <= ram]
-        uniform = max((point for point in fitting if point.origin == "uniform"), key=_rank, default=None)
-        best = max(fitting, key=_rank, default=None)
-        return best if uniform is None or best is None or best.final > uniform.final + self.noise else uniform
-
-    @property
-    def _counted(self) -> list[Point]:
-        """Those that were measured to the end, or all where nothing was measured again."""
-        confirmed = [point for point in self.points if point.confirmed is not None]
-        return confirmed or list(self.points)
-
     def to_json(self) -> dict[str, Any]:
-        compared = [{"uniform": asdict(point), "found": asdict(found)} for point, found in self.comparisons]
-        front = [asdict(point) for point in self.front]
         noise = self.noise if math.isfinite(self.noise) else None
-        return {**asdict(self), "noise": noise, "best": asdict(self.best), "front": front, "comparisons": compared}
-
-
-def _rank(point: Point) -> tuple[float, int]:
-    return point.final, -point.ram
+        return {**asdict(self), "noise": noise, "front": [asdict(point) for point in self.front]}
 
 
 def with_front(points: Sequence[Point]) -> list[Point]:
@@ -200,10 +179,11 @@ def _comparisons(findings: Findings) -> Table:
     table.add_column("found", overflow="fold")
     for heading in ("RAM", findings.what):
         table.add_column(heading, justify="right", no_wrap=True)
-    for alike, found in findings.comparisons:
-        cells = [(escape(each.text or each.method), number(each.ram)) for each in (alike, found)]
-        scores = [score_text(findings, each.final) for each in (alike, found)]
-        table.add_row(*cells[0], scores[0], *(cells[1] if found is not alike else ("the same", "")), scores[1])
+    for each in findings.comparisons:
+        alike, found = each.uniform, each.found
+        cells = [(escape(point.text or point.method), number(point.ram)) for point in (alike, found)]
+        scores = [score_text(findings, point.final) for point in (alike, found)]
+        table.add_row(*cells[0], scores[0], *(cells[1] if found != alike else ("the same", "")), scores[1])
     return table
 
 
