@@ -50,17 +50,16 @@ def _recordings() -> dict[str, Array]:
         return {name: archive[name] for name in archive.files}
 
 
-def _speakers(place: int, part: int) -> list[str]:
-    """Two of them; place 0 teaches beforehand, 1 is searched, 2 judges."""
-    first = 2 * (place + part) % len(SPEAKERS)
-    return list(SPEAKERS[first : first + 2])
+def _speakers(part: int, places: slice) -> list[str]:
+    """Place 0 teaches beforehand, 1 to 3 are searched, 4 and 5 judge."""
+    return list(np.roll(SPEAKERS, -2 * part)[places])
 
 
 def _keywords(part: int) -> Graph:
-    """The keyword network with a head of ten classes that two speakers have taught."""
+    """The keyword network with a head of ten classes that one speaker has taught."""
     data = _recordings()
     network = api.load(SHARED / "models" / "kws_dscnn_float32.tflite", classes=10)
-    x, y = (data[name][np.isin(data["speaker"], _speakers(0, part))] for name in ("x", "y"))
+    x, y = (data[name][np.isin(data["speaker"], _speakers(part, slice(1)))] for name in ("x", "y"))
     model = get_peft_model(network, Head(), optimizer=SGD(lr=0.02))
     model.train(x, y, epochs=4, shuffle=0, x_test=x[:1], y_test=y[:1])
     return model.merge_and_unload()
@@ -97,20 +96,15 @@ def _carried() -> dict[str, Array]:
     return {**arrays, "x": np.ascontiguousarray(x), "y": arrays["y"].astype(np.int64)}
 
 
-def _watchers(place: int, part: int) -> list[str]:
-    """Of the twelve people with most windows on their watch: place 0 is searched, places 1 and 2 judge."""
-    data = _carried()
-    names, counts = np.unique(data["subject"][data["device"] == "watch"], return_counts=True)
-    most = sorted(names[np.argsort(-counts, kind="stable")][:12].tolist())
-    first = 4 * ((place + part) % 3)
-    return most[first : first + 4]
+def _watchers(part: int, places: slice) -> list[str]:
+    """Places 0 to 7 are searched, 8 to 15 judge, the phones of the others teach beforehand."""
+    return list(np.roll(np.unique(_carried()["subject"]), -8 * part)[places])
 
 
 def _phones(part: int) -> Graph:
     """A network that knows the phones of everybody else."""
     data = _carried()
-    unknown = [name for place in range(3) for name in _watchers(place, part)]
-    chosen = ~np.isin(data["subject"], unknown) & (data["device"] == "phone")
+    chosen = np.isin(data["subject"], _watchers(part, slice(16, None))) & (data["device"] == "phone")
     torch.manual_seed(0)
     torch.set_num_threads(1)
     module = nn.Sequential(
@@ -156,16 +150,16 @@ def _drawn_activity(person: str, seed: int) -> Episode:
 STUDIES = {
     "digits": Study(
         _keywords,
-        lambda part: _speakers(1, part),
-        lambda part: _speakers(2, part),
+        lambda part: _speakers(part, slice(1, 4)),
+        lambda part: _speakers(part, slice(4, 6)),
         _digits,
         _drawn_digits,
         *("stm32f746", 160_000, 3, 80),
     ),
     "activity": Study(
         _phones,
-        lambda part: _watchers(0, part),
-        lambda part: _watchers(1, part) + _watchers(2, part),
+        lambda part: _watchers(part, slice(8)),
+        lambda part: _watchers(part, slice(8, 16)),
         _activity,
         _drawn_activity,
         *("nrf52840", 65_536, 3, 80),

@@ -4,10 +4,10 @@ layers alike, each within the RAM of one of them.
     python -m benchmarks.search_people digits|activity [--part 0] [--out DIR]       searches, judges, prints
     python -m benchmarks.search_people digits --parts 3                             and all parts together
 
-digits: MLPerf Tiny's keyword network with a ten-way head that two speakers have taught; the search learns two others,
+digits: MLPerf Tiny's keyword network with a ten-way head that one speaker has taught; the search learns three others,
 five recordings of each digit; the last two judge. A part turns the speakers round, so that each judges once.
-activity: a network that knows the phones of 11 people; the search learns the watches of four others, the first
-recordings of each activity; eight others judge. A part turns these twelve round.
+activity: a network that knows the phones of seven people; the search learns the watches of eight others, the first
+recordings of each activity; eight others judge. A part turns the 23 people round.
 
 Finished trials are kept below DIR and are not run again. Judging takes three draws of what is learned, its order
 and new parameters; wall time and processor time are printed.
@@ -83,13 +83,15 @@ def run(study: Study, part: int, out: Path, jobs: int | None) -> list[Line]:
     quest = Quest(
         network,
         api.board(study.board),
-        Recipe((Head(),), SGD(lr=0.05)),
+        Recipe((Head(),), SGD(lr=0.2)),
         rounds[0],
         steps=study.epochs * max(len(each.learn) for each in rounds[0]),
         ram=study.ram,
         again=tuple(rounds[1:]),
-        searched=len(searched),
+        searched=4,
         judged=study.judged,
+        rates=(1.0, 0.25),
+        ratios=(0.25, 1.0),
         evolution=Evolution(),
     )
     with showing_progress("searching") as progress:

@@ -343,12 +343,12 @@ def _decided(
     counted = sorted((point for point in points if point.confirmed is not None), key=lambda point: point.ram)
     standings = Standings(np.array([merits[point.method] for point in counted]))
 
-    def take(most: int) -> Point:
-        fitting = [index for index, point in enumerate(counted) if point.ram <= most]
-        return counted[standings.take(fitting, [each for each in fitting if counted[each].origin == "uniform"])]
+    def take(most: int, alike: Sequence[int]) -> Point:
+        return counted[standings.take([i for i, point in enumerate(counted) if point.ram <= most], alike)]
 
-    alike = [point for point in counted if point.origin == "uniform"]
-    return take(ram), [Comparison(point, take(point.ram)) for point in alike], standings.noise
+    uniform_ones = [index for index, point in enumerate(counted) if point.origin == "uniform"]
+    comparisons = [Comparison(counted[index], take(counted[index].ram, [index])) for index in uniform_ones]
+    return take(ram, uniform_ones), comparisons, standings.noise
 
 
 def _judged_by(episodes: Sequence[Episode], most: int) -> tuple[Episode, ...]:

@@ -149,7 +149,10 @@ def findings_text(findings: Findings, pieces: int = 12) -> RenderableType:
     return Group(*tables, *(Text(note, "dim") for note in notes if note), "", Text(why, "bold"), "")
 
 
-NOISE = "The standard error of a difference is {}; within it the method that is the same for all layers is taken."
+NOISE = (
+    "The standard error of a difference is about {}. A method that treats all layers alike gives way to what is two "
+    "standard errors better."
+)
 """How sure the figures are."""
 
 

@@ -17,6 +17,9 @@ from micrograft.ir.types import Array
 PRIOR = 2
 """How many degrees of freedom the variance that all candidates share counts for."""
 
+SURE = 2.0
+"""Standard errors by which a candidate must be better. Of several equal ones the luckiest leads by more than one."""
+
 
 class Standings:
     """merits: (candidates, rounds, episodes). The episodes are the tasks, or the rounds where there is one episode.
@@ -45,10 +48,14 @@ class Standings:
         return math.sqrt(self._variance / self._by_task.shape[1])
 
     def take(self, candidates: Sequence[int], fallback: Sequence[int]) -> int:
-        """The best of `fallback`, unless another candidate is better by more than the noise. Neither is empty, or only
-        `fallback` is. Of equals the first one."""
+        """The best of `fallback`, unless another candidate is surely better. Of equals the first one.
+
+        Without a fallback the best candidate, of which there must be one.
+        """
         best = max(fallback or candidates, key=lambda each: float(self._means[each]))
-        better = [each for each in candidates if self._means[each] > self._means[best] + self._between(each, best)]
+        better = [
+            each for each in candidates if self._means[each] - self._means[best] > SURE * self._between(each, best)
+        ]
         return max(better, key=lambda each: float(self._means[each]), default=best)
 
     def _between(self, one: int, other: int) -> float:
