@@ -12,6 +12,7 @@ from micrograft.adapter import Origin
 from micrograft.boards import find_board
 from micrograft.cli.options import CLASSES, JSON, MODEL, PATH, SHAPE, options
 from micrograft.cli.show import show, show_json
+from micrograft.errors import MicrograftError
 from micrograft.explore import Quest
 from micrograft.explore import search as run_search
 from micrograft.files import writing_folder
@@ -83,8 +84,12 @@ def search(model: Path, data: Path, out: Path, as_json: bool, **words: Any) -> N
         evolution=Evolution(words["generations"], words["children"], seed=words["seed"]),
     )
     run = running_trials(words["jobs"], words["cluster"])
-    with showing_progress("planning") as progress:
-        findings, schemes = run_search(quest, Store(words["store"] or out / "trials"), run, progress)
+    try:
+        with showing_progress("planning") as progress:
+            findings, schemes = run_search(quest, Store(words["store"] or out / "trials"), run, progress)
+    except KeyboardInterrupt:
+        fix = "run the same command again: what was measured is kept and not measured again"
+        raise MicrograftError("interrupted", where="search", fix=fix) from None
     with writing_folder(out, "search") as new:
         write_findings(new, findings, schemes)
         (new / "report.html").write_text(html_search(findings))

@@ -58,6 +58,7 @@ def place_exactly(buffers: Sequence[Buffer], effort: Effort) -> Placement:
     model.add_cumulative(times, [_words(buffer) for buffer in buffers], top)
     model.minimize(top)
     solver = cp_model.CpSolver()
+    solver.parameters.catch_sigint_signal = False  # it would leave the process without Python's handler
     solver.parameters.num_workers = effort.workers
     solver.parameters.max_deterministic_time = effort.work
     solver.parameters.max_time_in_seconds = effort.seconds

@@ -191,6 +191,7 @@ class _Model:
         if first is not None:
             self._hint(first)
         solver = self._cp.CpSolver()
+        solver.parameters.catch_sigint_signal = False  # it would leave the process without Python's handler
         solver.parameters.num_workers = effort.workers
         # a unit of its work takes longer the more there is
         solver.parameters.max_deterministic_time = effort.work * min(1.0, _STEADY / len(self._problem.tensors))

@@ -92,6 +92,7 @@ class _Model:
     def solve(self, effort: Effort) -> Selection:
         """The best selection found."""
         solver = self._cp.CpSolver()
+        solver.parameters.catch_sigint_signal = False  # it would leave the process without Python's handler
         solver.parameters.max_time_in_seconds = effort.seconds
         solver.parameters.num_workers = effort.workers
         solver.parameters.random_seed = 0

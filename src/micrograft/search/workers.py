@@ -6,11 +6,14 @@ result; any other error ends the work.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from micrograft.errors import MicrograftError
@@ -38,13 +41,16 @@ def run_all(
         return
     context = multiprocessing.get_context("spawn")
     count = min(processes, len(jobs))
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_receive, initargs=(work, shared)) as pool:
-        running = {pool.submit(_do, job): job for job in jobs}
+    there, here = context.Pipe(duplex=False)
+    with here, ProcessPoolExecutor(count, context, initializer=_receive, initargs=(there, work, shared)) as pool:
         try:
+            running = {pool.submit(_do, job): job for job in jobs}
             for future in as_completed(running):
                 yield running[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException:
+            here.close()  # which ends them, whatever they are at
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def attempt(work: Work[Shared, Job, Result], shared: Shared, job: Job) -> Result | MicrograftError:
@@ -59,9 +65,17 @@ _received: list[Any] = []
 """In a process of the pool: the function and what its jobs share."""
 
 
-def _receive(work: Any, shared: Any) -> None:
+def _receive(alive: Connection, work: Any, shared: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started the work ends it, and keeps what is finished
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
     _received[:] = [work, shared]
+
+
+def _end_with(alive: Connection) -> None:
+    """End this process where the one that started it is gone or wants no more: the pipe's other end is then closed."""
+    with contextlib.suppress(EOFError, OSError):
+        alive.recv()
+    os._exit(1)
 
 
 def _do(job: Any) -> Any:
