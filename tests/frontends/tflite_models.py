@@ -39,11 +39,12 @@ class Op:
 
 @dataclass(frozen=True)
 class Stored:
-    """A constant stored as integers with scales."""
+    """A constant stored as integers with scales, and one zero point."""
 
     data: Array
     scale: tuple[float, ...]
     axis: int = 0
+    zero: int = 0
 
 
 def write(
@@ -52,12 +53,12 @@ def write(
     shapes: Mapping[str, tuple[int, ...]],
     constants: Mapping[str, Array | Stored] | None = None,
     kinds: Mapping[str, str] | None = None,
-    scales: Mapping[str, float] | None = None,
+    scales: Mapping[str, float | tuple[float, int]] | None = None,
 ) -> Path:
     """A file whose input is `x` and whose output is the last operator's.
 
     shapes: of every tensor that is no constant, -1 for an open axis. kinds: of those that are not FLOAT32. scales:
-    of those that are quantized.
+    of those that are quantized, with a zero point where it is not 0.
     """
     model, graph = schema.ModelT(), schema.SubGraphT()
     model.version, model.subgraphs, model.buffers, model.operatorCodes = 3, [graph], [schema.BufferT()], []
@@ -67,13 +68,15 @@ def write(
     for name in shapes:
         graph.tensors.append(_tensor(name, shapes[name], (kinds or {}).get(name, "FLOAT32")))
         if name in (scales or {}):
-            graph.tensors[-1].quantization = _scales([(scales or {})[name]])
+            given = (scales or {})[name]
+            scale, zero = given if isinstance(given, tuple) else (given, 0)
+            graph.tensors[-1].quantization = _scales([scale], zero=zero)
     for name, constant in constants.items():
         data = constant.data if isinstance(constant, Stored) else np.asarray(constant)
         tensor = _tensor(name, data.shape, _KINDS[data.dtype.name])
         tensor.buffer = len(model.buffers)
         if isinstance(constant, Stored):
-            tensor.quantization = _scales(constant.scale, constant.axis)
+            tensor.quantization = _scales(constant.scale, constant.axis, constant.zero)
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(data.tobytes(), np.uint8)
         model.buffers.append(buffer)
@@ -96,9 +99,9 @@ def _tensor(name: str, shape: Sequence[int], kind: str) -> Any:
     return tensor
 
 
-def _scales(scale: Sequence[float], axis: int = 0) -> Any:
+def _scales(scale: Sequence[float], axis: int = 0, zero: int = 0) -> Any:
     quantization = schema.QuantizationParametersT()
-    quantization.scale, quantization.zeroPoint = list(scale), [0] * len(scale)
+    quantization.scale, quantization.zeroPoint = list(scale), [zero] * len(scale)
     quantization.quantizedDimension = axis
     return quantization
 

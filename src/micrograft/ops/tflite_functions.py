@@ -94,7 +94,12 @@ def _leaky_relu(codes: Array, x: Quantization, y: Codes, slope: Array) -> Array:
     return np.where(steps >= 0, _times(steps, factor), below) + y.quant.zero
 
 
+def _abs(codes: Array, x: Quantization, y: Codes) -> Array:
+    return _times(np.abs(codes - x.zero), x.scale / y.quant.scale) + y.quant.zero
+
+
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
+    "abs": _abs,
     "hard_swish": _hard_swish,
     "prelu": _leaky_relu,
     "sigmoid": _sigmoid,
