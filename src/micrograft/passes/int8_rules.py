@@ -20,7 +20,7 @@ from micrograft.ops.quantized_mul import QuantizedMulAttrs
 from micrograft.ops.quantized_pool import QuantizedAveragePoolAttrs, QuantizedMeanAttrs, mean_factor
 from micrograft.ops.quantized_resize import QuantizedResizeAttrs, fits, in_1024ths
 from micrograft.ops.quantized_softmax import QuantizedSoftmaxAttrs
-from micrograft.ops.requantization import Codes
+from micrograft.ops.requantization import Codes, factors_table
 from micrograft.ops.resize import ResizeAttrs
 from micrograft.ops.wrapping_add import WrappingAttrs
 from micrograft.passes.int8_site import Fusion, Site, meaning
@@ -63,16 +63,39 @@ def _pair(fusion: Fusion, site: Site) -> bool:
 
 
 def _average_pool(fusion: Fusion, site: Site) -> bool:
+    """In the input's scale where that is the output's; else a depthwise convolution, which rounds to any scale once."""
     pool = site.node.attrs
     assert isinstance(pool, AveragePoolAttrs)
-    if pool.count_include_pad and any(pads != (0, 0) for pads in pool.padding):
-        return False
+    padded = any(pads != (0, 0) for pads in pool.padding)
+    if pool.count_include_pad if padded else not site.keeps_scale:
+        return _pool_as_layer(fusion, site, pool)
     pool = replace(pool, count_include_pad=False)
     if site.keeps_scale:
         return fusion.define(site, "quantized_average_pool", site.codes, QuantizedAveragePoolAttrs(pool, site.y))
     own = QuantizedAveragePoolAttrs(pool, Codes(site.x, rounding=site.y.rounding))
     y = fusion.add(site, "quantized_average_pool", site.codes, own)
     return fusion.define(site, "requantize", (y,), RequantizeAttrs(site.x, site.y))
+
+
+def _pool_as_layer(fusion: Fusion, site: Site, pool: AveragePoolAttrs) -> bool:
+    """Weights of one, and what the mean divides by in the factors; padding is zeros, which count."""
+    channels, spatial = site.codes[0].shape[-1], len(pool.kernel)
+    if pool.window.places * 255 * 255 > 1 << 30:
+        return False
+    weight = np.ones((1, *pool.kernel, channels), np.int8)
+    divided = np.full(channels, 1.0 / pool.window.places)
+    real = site.x.scale * divided / site.y.quant.scale
+    if site.y.rounding is Rounding.ONCE:
+        real = float_factor(site.x.scale, divided, site.y.quant.scale)
+    origin = site.node.origin
+    tables = (
+        fusion.table(weight, f"{origin}.ones"),
+        fusion.table(np.zeros(channels, np.int32), f"{origin}.zeros"),
+        fusion.table(factors_table(real), f"{origin}.factors"),
+    )
+    conv = ConvAttrs(pool.stride, pool.padding, (1,) * spatial)
+    attrs = QuantizedConvAttrs(conv, site.x.zero, site.y)
+    return fusion.define(site, "quantized_depthwise_conv", (site.codes[0], *tables), attrs)
 
 
 def _mean(fusion: Fusion, site: Site) -> bool:

@@ -201,7 +201,7 @@ class _Spread:
             return False
         if node.op in PAIRS or node.op == "concat":
             return all(value.dtype is DType.FLOAT32 for value in constants) and not source_of(node, graph, sources)
-        return not constants and (moves(node) or node.op in ("global_average_pool", "softmax"))
+        return not constants and (moves(node) or node.op in ("average_pool", "global_average_pool", "softmax"))
 
 
 class _Joints:
