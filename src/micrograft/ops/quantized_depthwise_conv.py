@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, Shape
+from micrograft.ops.columns import four_weights
 from micrograft.ops.conv import ConvAttrs
 from micrograft.ops.depthwise_conv import DEPTHWISE_CONV
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
@@ -56,7 +57,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
     assert isinstance(attrs, QuantizedConvAttrs)
     call = conv_int8_call(
         "mg_depthwise_conv_int8", attrs.conv.window(weight.shape[1:-1]), x.shape, weight.shape[-1], x.shape[-1],
-        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), node.outputs[0],
+        attrs.x_zero, attrs.y, x, weight, channels_group(bias, factors), *four_weights(node), node.outputs[0],
     )  # fmt: skip
     return with_mask(call, node, attrs.y)
 
@@ -94,4 +95,5 @@ QUANTIZED_DEPTHWISE_CONV = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    scratch=four_weights,
 )

@@ -15,7 +15,7 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, Quantization, Value
 from micrograft.ops.channels import put_call
-from micrograft.ops.columns import row_columns
+from micrograft.ops.columns import four_weights, row_columns
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs
 from micrograft.ops.linear import bias_gradient
 from micrograft.ops.linear_of_codes import OfCodesAttrs
@@ -80,7 +80,7 @@ def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients
 
 def _scratch(node: Node) -> tuple[Value, ...]:
     assert isinstance(node.attrs, SparseAttrs)
-    return joining_scratch(node) if node.attrs.depthwise else (*joining_scratch(node), *row_columns(node))
+    return (*joining_scratch(node), *(four_weights(node) if node.attrs.depthwise else row_columns(node)))
 
 
 def _call(node: Node) -> tuple[KernelCall, ...]:
@@ -94,7 +94,7 @@ def _call(node: Node) -> tuple[KernelCall, ...]:
         window, outputs = own.conv.window(frozen.shape[1:-1]), x.shape[-1]
         layer = conv_int8_call(
             "mg_depthwise_conv_int8", window, x.shape, outputs, outputs, own.x_zero, own.y,
-            x, scratch, channels, node.outputs[0],
+            x, scratch, channels, *four_weights(node), node.outputs[0],
         )  # fmt: skip
         calls = (put_call(frozen, part, index, scratch), layer)
     else:

@@ -80,10 +80,12 @@ static inline void mg_conv_outputs_int8(const mg_conv_int8_params *params, const
         sums.b += mg_way_units(params, here, from + other, factor + 2 * other);
         sums.c += mg_way_units(params, there, from, factor);
         sums.d += mg_way_units(params, there, from + other, factor + 2 * other);
-        y[0] = mg_code_of_sum(&own, sums.a, factor);
-        y[next] = mg_code_of_sum(&own, sums.c, factor);
-        y[other] = mg_code_of_sum(&own, sums.b, factor + 2 * other);
-        y[next + other] = mg_code_of_sum(&own, sums.d, factor + 2 * other);
+        const mg_two_codes first = mg_codes_of_two(&own, sums.a, sums.c, factor);
+        const mg_two_codes second = mg_codes_of_two(&own, sums.b, sums.d, factor + 2 * other);
+        y[0] = first.here;
+        y[next] = first.there;
+        y[other] = second.here;
+        y[next + other] = second.there;
     }
 }
 

@@ -48,8 +48,8 @@ void mg_coded_detour_conv_int8(const mg_conv_int8_params *params, const int8_t *
                                const mg_channels *channels, const mg_coded_detour *detour, int8_t *y);
 
 /* mg_conv_int8 where output channel o reads input channel o / (out channels / in channels) alone and
- * weight is (kernel height, kernel width, out channels). */
+ * weight is (kernel height, kernel width, out channels). four: room for the weights of four channels as int16. */
 void mg_depthwise_conv_int8(const mg_conv_int8_params *params, const int8_t *x, const int8_t *weight,
-                            const mg_channels *channels, int8_t *y);
+                            const mg_channels *channels, int16_t *four, int8_t *y);
 
 #endif

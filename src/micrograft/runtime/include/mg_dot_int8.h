@@ -83,6 +83,15 @@ static inline int32_t mg_dot_int8(const int8_t *x, int32_t zero, const int8_t *w
 
 /* What the sums of four neighbouring outputs become. factors: multiplier and shift of each. */
 static inline void mg_codes_of_four(const mg_code_range *range, mg_four_sums sums, const int32_t *factors, int8_t *y) {
+#if MG_FLOAT_UNIT
+    if (range->once) {
+        y[0] = mg_code_of_product(range, (float)sums.a * mg_factor(factors[0], factors[1]));
+        y[1] = mg_code_of_product(range, (float)sums.b * mg_factor(factors[2], factors[3]));
+        y[2] = mg_code_of_product(range, (float)sums.c * mg_factor(factors[4], factors[5]));
+        y[3] = mg_code_of_product(range, (float)sums.d * mg_factor(factors[6], factors[7]));
+        return;
+    }
+#endif
     y[0] = mg_code_of_sum(range, sums.a, factors);
     y[1] = mg_code_of_sum(range, sums.b, factors + 2);
     y[2] = mg_code_of_sum(range, sums.c, factors + 4);

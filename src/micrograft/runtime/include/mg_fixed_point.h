@@ -11,6 +11,14 @@
 
 #include "mg_math.h"
 
+/* Whether float32 products cost one instruction. */
+#ifdef MG_FLOAT_UNIT
+#elif defined(__arm__) && !(defined(__ARM_FP) && (__ARM_FP & 4))
+#define MG_FLOAT_UNIT 0
+#else
+#define MG_FLOAT_UNIT 1
+#endif
+
 /* What codes lie between, and how they are rounded. */
 typedef struct {
     int32_t zero; /* the code that means 0 */
@@ -29,11 +37,9 @@ static inline int32_t mg_doubled_high(int32_t a, int32_t multiplier) {
     return (int32_t)(((int64_t)a * multiplier + (1 << 30)) >> 31);
 }
 
-/* x / 2^exponent, to nearest, ties away from zero. */
+/* x / 2^exponent, to nearest, ties away from zero; x is no INT32_MIN. */
 static inline int32_t mg_divided(int32_t x, int32_t exponent) {
-    const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1u);
-    const int32_t threshold = (mask >> 1) + (x < 0);
-    return (x >> exponent) + ((x & mask) > threshold);
+    return exponent == 0 ? x : (((x + (x >> 31)) >> (exponent - 1)) + 1) >> 1;
 }
 
 /* x * 2^places; what leaves an int32 wraps, as it must not. */
@@ -59,6 +65,12 @@ static inline int32_t mg_rescaled_twice(int32_t x, int32_t multiplier, int32_t s
 /* x times a factor, rounded once. */
 static inline int32_t mg_rescaled_once(int32_t x, int32_t multiplier, int32_t shift) {
     const int64_t product = (int64_t)x * multiplier;
+    if (shift < -1) { /* the upper half holds the result; of the lower one counts whether it is 0 */
+        const int32_t places = -1 - shift, high = (int32_t)(product >> 32);
+        const int32_t below = high >> places, middle = (int32_t)((uint32_t)1 << (places - 1));
+        const int32_t rest = high & (2 * middle - 1);
+        return below + (rest + (((uint32_t)product != 0) | (below & 1)) > middle);
+    }
     const int64_t half = (int64_t)1 << (30 - shift);
     const int64_t nearest = (product + half) >> (31 - shift);
     const int tie = (product & (2 * half - 1)) == half;
@@ -89,7 +101,7 @@ static inline int64_t mg_to_float_bits(int64_t x) {
 
 /* x times a factor with both in float32, the product too, then to nearest, ties to even: in integers. At most 2^22 either
  * way, which is far beyond any code. */
-static inline int32_t mg_scaled_in_integers(int32_t x, int32_t multiplier, int32_t shift) {
+static inline int32_t mg_scaled_step_by_step(int32_t x, int32_t multiplier, int32_t shift) {
     const int64_t product = mg_to_float_bits(mg_to_float_bits(x) * mg_to_float_bits(multiplier));
     const int32_t places = 31 - shift; /* from 1 to 62 unless a factor is 2^30 or more */
     const int64_t limit = (int64_t)1 << 22;
@@ -114,26 +126,72 @@ static inline int8_t mg_code(const mg_code_range *range, int32_t steps) {
     return mg_clamped(steps + range->zero, range->low, range->high);
 }
 
-/* The code of a layer's sum: in integers, of mg_scaled_in_integers; or in float32, which is clamped before it is rounded,
- * as that leaves less to do and gives the same. */
-static inline int8_t mg_code_of_sum_once(const mg_code_range *range, int32_t sum, int32_t multiplier, int32_t shift) {
-#if defined(__arm__) && !(defined(__ARM_FP) && (__ARM_FP & 4))
-    return mg_code(range, mg_scaled_in_integers(sum, multiplier, shift));
-#else
-    const float low = (float)(range->low - range->zero), high = (float)(range->high - range->zero);
-    const float magic = 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even */
-    const float product = (float)sum * mg_factor(multiplier, shift);
-    const float within = product < low ? low : product > high ? high : product;
-    return (int8_t)(mg_bits(within + magic) - mg_bits(magic) + (uint32_t)range->zero);
-#endif
+/* The same, but beyond 2^14 only as large, where 32 bits tell the result: not where the product, whose last bits a float32
+ * does not hold, may lie on either side of a tie, nor where x has more bits than a float32. */
+static inline int32_t mg_scaled_in_integers(int32_t x, int32_t multiplier, int32_t shift) {
+    const uint32_t size = (uint32_t)multiplier;
+    const int32_t short_one = (int32_t)((size + 63u + (size >> 7 & 1u)) >> 7); /* 24 bits, ties to even */
+    const int64_t product = (int64_t)x * short_one;
+    const int32_t places = 8 - shift; /* from the product to 16 bits behind the point */
+    if (shift <= 0 && x < 1 << 24 && x > -(1 << 24)) {
+        const int32_t high = (int32_t)(product >> 32);
+        const int32_t fixed = places < 32 ? (int32_t)((uint32_t)high << (32 - places) | (uint32_t)product >> places)
+                                          : high >> (places - 32);
+        const int32_t beyond = places < 32 ? high >> (places - 2) : 0;
+        const int32_t from_tie = (fixed & 0xFFFF) - 0x8000;
+        if (beyond != beyond >> 31) {
+            return high < 0 ? -(1 << 14) : 1 << 14;
+        }
+        if (from_tie > 66 || from_tie < -66) { /* 2^-24 of 2^14, in 2^-16, and what was cut off */
+            return (fixed + 0x8000) >> 16;
+        }
+    }
+    return mg_scaled_step_by_step(x, multiplier, shift);
 }
 
-/* What the sum of a layer's products becomes. factor: multiplier and shift. */
-static inline int8_t mg_code_of_sum(const mg_code_range *range, int32_t sum, const int32_t *factor) {
+/* The code of a product in float32, which is clamped before it is rounded to a whole number, ties to even. */
+static inline int8_t mg_code_of_product(const mg_code_range *range, float product) {
+    const float low = (float)(range->low - range->zero), high = (float)(range->high - range->zero);
+    const float magic = 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to a whole number */
+    const float within = product < low ? low : product > high ? high : product;
+    return (int8_t)(mg_bits(within + magic) - mg_bits(magic) + (uint32_t)range->zero);
+}
+
+/* What sums of one output at two positions become. */
+typedef struct {
+    int8_t here, there;
+} mg_two_codes;
+
+/* factor: multiplier and shift. */
+static inline mg_two_codes mg_codes_of_two(const mg_code_range *range, int32_t here, int32_t there,
+                                           const int32_t *factor) {
+    mg_two_codes codes;
     if (range->once) {
-        return mg_code_of_sum_once(range, sum, factor[0], factor[1]);
+#if MG_FLOAT_UNIT
+        const float real = mg_factor(factor[0], factor[1]);
+        codes.here = mg_code_of_product(range, (float)here * real);
+        codes.there = mg_code_of_product(range, (float)there * real);
+#else
+        codes.here = mg_code(range, mg_scaled_in_integers(here, factor[0], factor[1]));
+        codes.there = mg_code(range, mg_scaled_in_integers(there, factor[0], factor[1]));
+#endif
+    } else {
+        codes.here = mg_code(range, mg_rescaled_twice(here, factor[0], factor[1]));
+        codes.there = mg_code(range, mg_rescaled_twice(there, factor[0], factor[1]));
     }
-    return mg_code(range, mg_rescaled_twice(sum, factor[0], factor[1]));
+    return codes;
+}
+
+/* What the sum of a layer's products becomes. */
+static inline int8_t mg_code_of_sum(const mg_code_range *range, int32_t sum, const int32_t *factor) {
+    if (!range->once) {
+        return mg_code(range, mg_rescaled_twice(sum, factor[0], factor[1]));
+    }
+#if MG_FLOAT_UNIT
+    return mg_code_of_product(range, (float)sum * mg_factor(factor[0], factor[1]));
+#else
+    return mg_code(range, mg_scaled_in_integers(sum, factor[0], factor[1]));
+#endif
 }
 
 #endif

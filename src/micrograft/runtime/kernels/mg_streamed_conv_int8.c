@@ -40,7 +40,7 @@ static void compute(const mg_stage *stage, const view *from, const int8_t *weigh
     conv.height.input = from->count;
     conv.height.output = 1;
     if (stage->kind == MG_STAGE_DEPTHWISE) {
-        mg_depthwise_conv_int8(&conv, from->rows, weight, channels, y);
+        mg_depthwise_conv_int8(&conv, from->rows, weight, channels, columns, y);
     } else {
         mg_conv_int8(&conv, from->rows, weight, channels, columns, y);
     }
