@@ -35,7 +35,8 @@ def test_the_ways_give_the_same_bits(kernels: Kernels, tmp_path: Path) -> None:
     names = runtime_files(function for node, _ in found for function in _functions(node))
     files = [RUNTIME / "kernels" / name for name in names if name.endswith(".c")]
     out = tmp_path / "dsp.so"
-    with_dsp = Kernels(build_library(files, [], out, strict=True, sanitize=True, defines=["MG_DSP=1", "MG_FLOAT_UNIT=0"]))
+    defines = ["MG_DSP=1", "MG_FLOAT_UNIT=0"]
+    with_dsp = Kernels(build_library(files, [], out, strict=True, sanitize=True, defines=defines))
     for node, sample in found:
         mutates = operators()[node.op].mutates
         expected, given = (which.run(node, sample.inputs, mutates)[0] for which in (kernels, with_dsp))
