@@ -35,43 +35,52 @@ def groups() -> list[str]:
     return sorted(set(_data()[2].tolist()))
 
 
+LORA_RATES = {"head start": (0.1, 0.2, 0.4), "tuned start": (0.05, 0.1, 0.2)}
+FULL_RATES = (0.01, 0.03, 0.1)
+
+
 def rows() -> list[Row]:
-    return [row for start in ("head start", "tuned start") for row in (*_methods(start), *_integers(start))]
+    return [*_head_start_rows(), *_integer_rows(), *_tuned_start_rows()]
 
 
-def _methods(start: str) -> list[Row]:
-    """In float32 and int8, and what there is in int8 alone."""
-    found = []
-    for precision_ in ("float32", "int8"):
-        found += [
-            Row(start, "nothing", precision_),
-            Row(start, "head", precision_, "head", (0.2, 0.5, 1.0)),
-            Row(start, "bias", precision_, "bias", (0.1, 0.2, 0.4)),
-            Row(start, "LoRA", precision_, "lora:rank=4", (0.1, 0.2, 0.4)),
-            Row(start, "LoRA and head", precision_, "lora:rank=4+head", (0.1, 0.2, 0.4)),
-            Row(start, "LoRA and head, shifted", precision_, "lora:rank=4+head", (0.05, 0.1, 0.2), 30, shift=3),
-            Row(start, "full", precision_, "full", (0.01, 0.03, 0.1)),
-        ]
+def _head_start_rows() -> list[Row]:
+    """Each method in float32 and int8, and what there is in int8 alone."""
+    start = "head start"
     return [
-        *found,
-        Row(start, "full, with a residue", "int8", "full", (0.01, 0.03, 0.1), optimizer="sgd:residue=true"),
+        *(row for precision_ in ("float32", "int8") for row in _methods(start, precision_)),
+        *(Row(start, "bias", precision_, "bias", (0.1, 0.2, 0.4)) for precision_ in ("float32", "int8")),
+        Row(start, "full, with a residue", "int8", "full", FULL_RATES, optimizer="sgd:residue=true"),
         Row(start, "full, without QAS", "int8", "full", (0.03, 0.1, 0.3), optimizer="sgd:qas=false"),
     ]
 
 
-def _integers(start: str) -> list[Row]:
+def _methods(start: str, kind: str) -> list[Row]:
+    return [
+        Row(start, "nothing", kind),
+        Row(start, "head", kind, "head", (0.2, 0.5, 1.0)),
+        Row(start, "LoRA", kind, "lora:rank=4", LORA_RATES[start]),
+        Row(start, "LoRA and head", kind, "lora:rank=4+head", LORA_RATES[start]),
+        Row(start, "LoRA and head, shifted", kind, "lora:rank=4+head", (0.05, 0.1, 0.2), 30, shift=3),
+        Row(start, "full", kind, "full", FULL_RATES),
+    ]
+
+
+def _integer_rows() -> list[Row]:
     """Learning in integers: gradients, then what is added too."""
-    lora, rates = "lora:rank=4+head", (0.1, 0.2, 0.4)
-    if start != "head start":
-        return []
+    start, lora, full = "head start", "lora:rank=4+head", "full"
+    rates = LORA_RATES[start]
     return [
         Row(start, "LoRA and head, gradients in int16", "int8", lora, rates, gradients="int16"),
         Row(start, "LoRA and head, gradients in int8", "int8", lora, rates, gradients="int8"),
         Row(start, "LoRA and head, all in int16", "int8", lora, rates, gradients="int16", additions="int16"),
         Row(start, "LoRA and head, all in int8", "int8", lora, rates, gradients="int8", additions="int8"),
-        Row(start, "full, gradients in int16", "int8", "full", (0.01, 0.03, 0.1), gradients="int16"),
-        Row(start, "full, gradients in int8", "int8", "full", (0.01, 0.03, 0.1), gradients="int8"),
+        Row(start, "full, gradients in int16", "int8", full, FULL_RATES, gradients="int16"),
+        Row(start, "full, gradients in int8", "int8", full, FULL_RATES, gradients="int8"),
     ]
+
+
+def _tuned_start_rows() -> list[Row]:
+    return [row for kind in ("float32", "int8") for row in _methods("tuned start", kind)]
 
 
 def run(trial: Trial) -> float:
