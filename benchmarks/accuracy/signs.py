@@ -39,12 +39,12 @@ def groups() -> list[str]:
 
 
 def rows() -> list[Row]:
-    start, rates = "ImageNet", (0.02, 0.05, 0.1)
+    start, rates, sparse = "ImageNet", (0.05, 0.1, 0.2), f"sparse:file={SCHEME}"
     return [
-        Row(start, "head", "int8", "head", rates, 5),
+        Row(start, "head", "int8", "head", (0.1, 0.3, 1.0), 5),
         Row(start, "LoRA and head", "int8", f"{LORA}+head", rates, 5),
-        Row(start, "sparse, 49 KB", "int8", f"sparse:file={SCHEME}", rates, 5),
-        Row(start, "sparse, 49 KB, without QAS", "int8", f"sparse:file={SCHEME}", rates, 5, optimizer="sgd:qas=false"),
+        Row(start, "sparse, 49 KB", "int8", sparse, rates, 5),
+        Row(start, "sparse, 49 KB, without QAS", "int8", sparse, (0.1, 0.3, 1.0), 5, optimizer="sgd:qas=false"),
     ]
 
 
