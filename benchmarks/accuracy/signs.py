@@ -7,7 +7,6 @@ from nothing. The scheme is the one that the paper of the 256-KB training trains
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +22,8 @@ FOLDS = 3
 LORA = "lora:rank=4,targets=block[789]*|block1[0123]*"
 """On the blocks from the eighth on, with which a step fits the 320 KB of an STM32F746 (benchmarks/mcunet_lora.py)."""
 
-SCHEME = Path(__file__).parents[2] / "examples" / "mcunet" / "sparse_49kb.toml"
+SCHEME = "examples/mcunet/sparse_49kb.toml"
+"""Where the command is run, at the repository's root."""
 
 
 @cache
