@@ -46,7 +46,7 @@ def _trials(store: Store, row: Row, groups: Sequence[str], seed: int) -> Iterato
     """Those of a row with one seed: of all rates with the first; of the chosen ones, where known, with others."""
     if not row.method:
         yield from (Trial(row, 0.0, group, 0) for group in groups if seed == 0)
-    elif seed == 0:
+    elif seed == 0 and row.like is None:
         yield from (Trial(row, rate, group, 0) for rate in row.rates for group in groups)
     else:
         chosen = {group: chosen_rate(store, row, group, groups) for group in groups}
@@ -55,6 +55,7 @@ def _trials(store: Store, row: Row, groups: Sequence[str], seed: int) -> Iterato
 
 def chosen_rate(store: Store, row: Row, group: str, groups: Sequence[str]) -> float | None:
     """The rate that did best on the other groups with seed 0; None where trials are missing."""
+    row = row.like or row
     others = [other for other in groups if other != group]
     found = np.array([[_accuracy(store, Trial(row, rate, other, 0)) for other in others] for rate in row.rates])
     return None if np.isnan(found).any() else row.rates[int(found.mean(axis=1).argmax())]
@@ -78,7 +79,7 @@ def table(store: Store, study: Study, seeds: int) -> str:
 
 
 def _cells(store: Store, row: Row, groups: Sequence[str], seeds: int) -> list[str]:
-    rates = [chosen_rate(store, row, group, groups) if row.method else 0.0 for group in groups]
+    rates = [(row.method and chosen_rate(store, row, group, groups)) or 0.0 for group in groups]
     found = 100 * np.array(
         [
             [_accuracy(store, Trial(row, rate, group, seed)) for group, rate in zip(groups, rates, strict=True)]
@@ -88,11 +89,8 @@ def _cells(store: Store, row: Row, groups: Sequence[str], seeds: int) -> list[st
     whole = ~np.isnan(found).any(axis=1)
     if not whole.any():
         return [""] * 3
-    return [_spread(found[whole], len(found)), _ends(found[whole]), ", ".join(f"{rate:g}" for rate in _used(rates))]
-
-
-def _used(rates: Sequence[float | None]) -> list[float]:
-    return sorted({rate for rate in rates if rate})
+    used = ", ".join(f"{rate:g}" for rate in sorted(set(rates)) if rate)
+    return [_spread(found[whole], len(found)), _ends(found[whole]), used]
 
 
 def _spread(found: Array, wanted: int) -> str:
@@ -118,6 +116,6 @@ def _time(store: Store, study: Study, seeds: int) -> str:
     return f"{len(used):,} trials took {sum(used.values()) / 60:.0f} minutes on one core."
 
 
-def _accuracy(store: Store, trial: Trial | None) -> float:
-    found = store.accuracy(trial) if trial is not None else None
+def _accuracy(store: Store, trial: Trial) -> float:
+    found = store.accuracy(trial)
     return np.nan if found is None else found

@@ -30,7 +30,7 @@ class Row:
 
     rates: learning rates to choose from, the smaller first; one falls to 0 along a line. shift: each time a sample is
     shown it is moved by up to so many places along its first axis, which costs a device nothing. An empty method is the
-    start itself.
+    start itself. like: a row whose learning rates this one takes, whatever they are.
     """
 
     start: str
@@ -43,6 +43,7 @@ class Row:
     optimizer: str = "sgd"
     gradients: Gradients = "float32"
     additions: Additions = "float32"
+    like: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Trial:
     @property
     def key(self) -> str:
         """What the result follows from."""
-        settings = {name: value for name, value in vars(self.row).items() if name not in ("name", "rates")}
+        settings = {name: value for name, value in vars(self.row).items() if name not in ("name", "rates", "like")}
         return json.dumps({**settings, "rate": self.rate, "group": self.group, "seed": self.seed})
 
     @property
