@@ -47,13 +47,13 @@ def rows() -> list[Row]:
     for precision in ("float32", "int8"):
         found += [
             Row(start, "nothing", precision),
-            Row(start, "head", precision, "head", (0.1, 0.3, 1.0), 10),
-            Row(start, "bias", precision, "bias", (0.2, 0.4, 0.8), 10),
+            Row(start, "head", precision, "head", (0.3, 1.0, 3.0), 10),
+            Row(start, "bias", precision, "bias", (0.4, 0.8, 1.6), 10),
             Row(start, "LoRA", precision, "lora:rank=4", (0.05, 0.1, 0.2), 10),
             Row(start, "LoRA and head", precision, "lora:rank=4+head", (0.05, 0.1, 0.2), 10),
             Row(start, "full", precision, "full", (0.03, 0.1, 0.3), 10),
         ]
-    return [*found, Row(start, "full, without QAS", "int8", "full", (0.1, 0.3, 1.0), 10, optimizer="sgd:qas=false")]
+    return [*found, Row(start, "full, without QAS", "int8", "full", (0.3, 1.0, 3.0), 10, optimizer="sgd:qas=false")]
 
 
 def run(trial: Trial) -> float:
