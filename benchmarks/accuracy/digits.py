@@ -40,7 +40,7 @@ LORA = "lora:rank=4"
 BEHIND = "lora:rank=4,targets=conv2d_*|dense"
 """Not in the first layer, which reads the recording as it is."""
 
-RATES = {"head": (0.2, 0.5, 1.0), "bias": (0.1, 0.2, 0.4), "full": (0.01, 0.03, 0.1), LORA: (0.05, 0.1, 0.2)}
+RATES = {"head": (0.2, 0.5, 1.0), "bias": (0.1, 0.2, 0.4), "full": (0.01, 0.03, 0.1), LORA: (0.05, 0.1, 0.15, 0.2)}
 RATES |= {BEHIND: (0.1, 0.2, 0.4), "": ()}
 
 
@@ -48,14 +48,12 @@ def rows() -> list[Row]:
     """Each method in float32 and int8, what there is in int8 alone, and a better start."""
     start, full, kinds = "head start", "full", ("float32", "int8")
     without_scaling = Row(start, "full, without QAS", "int8", full, (0.03, 0.1, 0.3), optimizer="sgd:qas=false")
-    with_residue = Row(start, "full, with a residue", "int8", full, RATES[full], optimizer="sgd:residue=true")
     return [
         *(row for kind in kinds for row in _rows(start, kind, "", "head", "bias", LORA, f"{LORA}+head")),
         *(row for kind in kinds for row in _rows(start, kind, BEHIND, f"{BEHIND}+head", full)),
         without_scaling,
         *_integer_rows(start),
-        *(row for kind in kinds for row in _rows("tuned start", kind, "", "head", f"{BEHIND}+head", full)),
-        with_residue,
+        *(row for kind in kinds for row in _rows("tuned start", kind, "", BEHIND, f"{BEHIND}+head")),
     ]
 
 
