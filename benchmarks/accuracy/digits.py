@@ -40,8 +40,16 @@ LORA = "lora:rank=4"
 BEHIND = "lora:rank=4,targets=conv2d_*|dense"
 """Not in the first layer, which reads the recording as it is."""
 
-RATES = {"head": (0.2, 0.5, 1.0), "bias": (0.1, 0.2, 0.4), "full": (0.01, 0.03, 0.1), LORA: (0.05, 0.1, 0.15, 0.2)}
-RATES |= {BEHIND: (0.1, 0.2, 0.4), "": ()}
+RATES = {
+    "": (),
+    "head": (0.2, 0.5, 1.0),
+    "bias": (0.1, 0.2, 0.4),
+    "full": (0.01, 0.03, 0.1),
+    LORA: (0.05, 0.1, 0.15, 0.2),
+    f"{LORA}+head": (0.05, 0.1, 0.2),
+    BEHIND: (0.1, 0.2, 0.4),
+    f"{BEHIND}+head": (0.1, 0.2, 0.4),
+}
 
 
 def rows() -> list[Row]:
@@ -58,7 +66,7 @@ def rows() -> list[Row]:
 
 
 def _rows(start: str, kind: str, *methods: str) -> list[Row]:
-    return [Row(start, _name(method), kind, method, RATES[method.removesuffix("+head")]) for method in methods]
+    return [Row(start, _name(method), kind, method, RATES[method]) for method in methods]
 
 
 def _name(method: str) -> str:
@@ -69,7 +77,7 @@ def _name(method: str) -> str:
 
 def _integer_rows(start: str) -> list[Row]:
     """Learning in integers, gradients or what is added too, at the rates that were picked for float32 gradients."""
-    lora = Row(start, "LoRA and head", "int8", f"{LORA}+head", RATES[LORA])
+    lora = Row(start, "LoRA and head", "int8", f"{LORA}+head", RATES[f"{LORA}+head"])
     full = Row(start, "full", "int8", "full", RATES["full"])
     return [
         replace(lora, name="LoRA and head, gradients in int16", gradients="int16", like=lora),
