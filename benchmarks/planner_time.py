@@ -1,7 +1,7 @@
 """How long `micrograft plan --arena 60%` takes for 100 and 500 layers, and how far from the best its answer is.
 
 Each network is written as an ONNX file and planned by the command itself, in a process of its own: starting Python,
-import, planning, code generation, two links and the stack analysis are all counted. CPU seconds are those of that
+import, planning, code generation, the link and the stack analysis are all counted. CPU seconds are those of that
 process and of the compilers that it starts; on a loaded machine they tell more than the clock.
 
     python benchmarks/planner_time.py                    100 and 500 layers
@@ -91,14 +91,20 @@ def main(words: list[str]) -> None:
     names = {each.__name__: each for each in (chain, residual, inverted)}
     chosen = [names[word] for word in words if word in names] or list(names.values())
     counts = [int(word) for word in words if word.isdigit()] or [100, 500]
-    print("| network | layers | budget | CPU seconds | seconds | extra work | gap |\n" + "|---" * 7 + "|")
+    print(
+        "| network | layers | budget | CPU seconds | seconds | extra work | gap, any order | this order |\n"
+        + "|---" * 8
+        + "|"
+    )
     for layers in counts:
         for make in chosen:
             torch.manual_seed(0)
             module = make(layers)
             count = sum(isinstance(each, nn.Conv2d | nn.Linear) for each in module.modules())
             spent, cpu, seconds = plan(module, budget)
-            figures = f"{cpu:.1f} | {seconds:.1f} | {spent['share']:.2%} | {spent['gap']:.3%}"
+            figures = (
+                f"{cpu:.1f} | {seconds:.1f} | {spent['share']:.2%} | {spent['gap']:.3%} | {spent['order_gap']:.3%}"
+            )
             print(f"| {make.__name__} | {count} | {budget} | {figures} |", flush=True)
 
 

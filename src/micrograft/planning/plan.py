@@ -54,13 +54,14 @@ class Recomputation:
     """What is spent twice, in estimated instructions.
 
     nodes: how many run again. extra: their work. step: the work of a step without them. bound: proven; no answer
-    within the budget has less extra work.
+    within the budget has less extra work, whatever the order of operations. order_bound: likewise, in this order.
     """
 
     nodes: int
     extra: int
     step: int
     bound: int
+    order_bound: int
 
     @property
     def share(self) -> float:
@@ -69,11 +70,16 @@ class Recomputation:
 
     @property
     def gap(self) -> float:
-        """How much of a step's work the best answer may at most save over this one; 0 where this is proven best."""
+        """How much of a step's work the best answer in any order may at most save over this one."""
         return (self.extra - self.bound) / max(self.step, 1)
 
+    @property
+    def order_gap(self) -> float:
+        """Likewise the best answer in this order; 0 where this is proven best."""
+        return (self.extra - self.order_bound) / max(self.step, 1)
+
     def to_json(self) -> dict[str, float]:
-        return {**asdict(self), "share": self.share, "gap": self.gap}
+        return {**asdict(self), "share": self.share, "gap": self.gap, "order_gap": self.order_gap}
 
 
 @dataclass(frozen=True)

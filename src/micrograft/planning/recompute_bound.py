@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 
-from micrograft.planning.recompute_problem import Choice, Problem, Tensor, lives
+from micrograft.ir.graph import Node
+from micrograft.planning.recompute_problem import Choice, Fixed, Problem, Read, Tensor, lives, precedences
 
 _ROWS = 300
 """Moments that are looked at, at most: of neighbours the worst."""
@@ -53,6 +54,82 @@ def rows(problem: Problem, capacity: int) -> list[Row]:
     step = -(-len(found) // _ROWS) or 1
     chosen = [max(found[start : start + step]) for start in range(0, len(found), step)]
     return [_row(problem, excess, position) for excess, position in chosen]
+
+
+def any_order_rows(schedule: Sequence[Node], problem: Problem, capacity: int) -> list[Row]:
+    """Moments that there are in every order of the nodes, and at which every such order holds too much.
+
+    Of some nodes, those that read one gradient, say, one runs first. Then whatever any of them reads, or a node that
+    must come later, is there, or was there and is computed again; so is what the first one reads and writes itself.
+    """
+    needs = precedences(schedule, problem)
+    later, earlier = _followers(needs), _predecessors(needs)
+    groups = [1 << position for position in range(problem.forward, len(problem.nodes))]
+    groups += [_mask(each.reads) for each in problem.fixed if len(each.reads) > 1]
+    reads = [0 if tensor.kept else _mask(tensor.backward) for tensor in problem.tensors]
+    gradients = [(each, 1 << each.node, _mask(each.reads)) for each in problem.fixed]
+    found = []
+    for group in list(dict.fromkeys(groups))[:: -(-len(groups) // _ROWS)]:
+        members = [position for position in range(problem.forward, group.bit_length()) if group >> position & 1]
+        pending, written = group, -1
+        for position in members:
+            pending |= later[position]
+            written &= earlier[position]
+        waiting = [(index, read & pending) for index, read in enumerate(reads) if read & pending]
+        held = [each for each, node, read in gradients if node & written and read & pending]
+        own = min(_least_held(problem, held, position, pending) for position in members)
+        excess = own + sum(problem.tensors[index].size for index, _ in waiting) - capacity
+        if excess > 0:  # any reader that is to come will do for the next one
+            found.append(Row(excess, tuple((index, read.bit_length() - 1) for index, read in waiting), ()))
+    return found
+
+
+def _least_held(problem: Problem, held: Sequence[Fixed], first: int, pending: int) -> int:
+    """Bytes of gradients and scratch that are there while the node `first` runs, before the others of `pending`.
+
+    held: written by then, with a reader that is to come.
+    """
+    own = [each for each in problem.fixed if each.node == first]
+    overwritten = sum(
+        each.size for each in held if any(read.position == first and read.early for read in each.reads)
+        and not _mask(each.reads) & pending & ~(1 << first)
+    )  # fmt: skip
+    before = sum(each.size for each in held)
+    early = sum(each.size for each in own if not each.late)
+    return max(before + early, before - overwritten + sum(each.size for each in own))
+
+
+def _mask(reads: Iterable[Read]) -> int:
+    """A set of positions as the bits of a number."""
+    found = 0
+    for read in reads:
+        found |= 1 << read.position
+    return found
+
+
+def _followers(needs: Sequence[set[int]]) -> list[int]:
+    """For each node, those that must run behind it."""
+    found = [0] * len(needs)
+    for position in range(len(needs) - 1, -1, -1):
+        for other in needs[position]:
+            found[other] |= found[position] | 1 << position
+    return found
+
+
+def _predecessors(needs: Sequence[set[int]]) -> list[int]:
+    """For each node, those that must run before it."""
+    found: list[int] = []
+    for before in needs:
+        mask = 0
+        for other in before:
+            mask |= found[other] | 1 << other
+        found.append(mask)
+    return found
+
+
+def impossible(problem: Problem, found: Sequence[Row]) -> bool:
+    """Whether some moment holds too much, whatever is computed again."""
+    return any(sum(size for size, _ in _freed(problem, row)) < row.excess for row in found)
 
 
 def least_work(problem: Problem, found: Sequence[Row]) -> int:

@@ -197,6 +197,7 @@ class _Model:
         solver.parameters.max_deterministic_time = effort.work * min(1.0, _STEADY / len(self._problem.tensors))
         solver.parameters.max_time_in_seconds = effort.seconds
         solver.parameters.linearization_level = 2
+        solver.parameters.interleave_search = effort.workers == 1  # all ways of searching in turn, and deterministic
         solver.parameters.random_seed = 0
         status = solver.solve(self._model)
         if status == self._cp.INFEASIBLE:

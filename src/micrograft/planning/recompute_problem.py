@@ -17,6 +17,7 @@ from micrograft.ir.graph import Node, Phase
 from micrograft.ir.types import Value
 from micrograft.ops import operator_of
 from micrograft.planning.plan import ALIGNMENT
+from micrograft.planning.schedule import dependencies
 from micrograft.planning.work import work
 
 
@@ -54,22 +55,30 @@ class Unit:
     """Forward nodes that are computed again together: each writes over the output of the one before it.
 
     first, last: positions. work: estimated instructions. latest: the last slot before a parameter that it reads
-    is updated.
+    is updated. updates: positions of the nodes that update one.
     """
 
     first: int
     last: int
     work: int
     latest: int
+    updates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """Memory that lives from one half to another, whatever is decided. size: bytes, aligned."""
+    """Memory that lives from one half to another, whatever is computed again: a gradient, or scratch.
+
+    size: bytes, aligned. node: position of the node that writes it; late, kept, reads: as of a `Tensor`.
+    """
 
     start: int
     end: int
     size: int
+    node: int
+    late: bool = False
+    kept: bool = False
+    reads: tuple[Read, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,25 @@ class Choice:
     def work(self, problem: Problem) -> int:
         """Estimated instructions that are spent twice."""
         return sum(problem.units[unit].work for unit in self.slots)
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """Tensors of which the second computation is read."""
+        return frozenset(index for index, _ in self.again | self.again_in)
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """An order of the nodes, the question that it poses, and an answer to that."""
+
+    schedule: tuple[Node, ...]
+    problem: Problem
+    choice: Choice
+
+    @property
+    def work(self) -> int:
+        """Estimated instructions that are spent twice."""
+        return self.choice.work(self.problem)
 
 
 def peak(problem: Problem, choice: Choice) -> int:
@@ -182,10 +210,10 @@ class _Posing:
         self._defined = {value.name for node in self._nodes for value in node.outputs}
         self._defined |= {sample.name} if sample is not None else set()
         self._forward = sum(node.phase is Phase.FORWARD for node in self._nodes)
-        self._updated: dict[str, int] = {}  # name to the position of the first node that updates it
+        self._updates: dict[str, list[int]] = {}  # name to the positions of the nodes that update it
         for position, node in enumerate(self._nodes):
             for _, index in operator_of(node).mutates:
-                self._updated.setdefault(self._name(node.inputs[index]), position)
+                self._updates.setdefault(self._name(node.inputs[index]), []).append(position)
 
     def _name(self, value: Value) -> str:
         return self._root.get(value.name, value.name)
@@ -253,8 +281,8 @@ class _Posing:
     def _unit(self, first: int, last: int) -> Unit:
         nodes = self._nodes[first : last + 1]
         reads = {self._name(value) for node in nodes for value in node.inputs}
-        latest = min((self._updated[name] for name in reads if name in self._updated), default=len(self._nodes) - 1)
-        return Unit(first, last, sum(map(work, nodes)), latest)
+        updates = tuple(sorted(position for name in reads for position in self._updates.get(name, ())))
+        return Unit(first, last, sum(map(work, nodes)), min(updates, default=len(self._nodes) - 1), updates)
 
     def _tensors(self, problem: Problem) -> Iterable[Tensor]:
         """What the forward nodes leave in the arena."""
@@ -296,16 +324,33 @@ class _Posing:
             for index, value in enumerate(node.outputs):
                 if index in in_place:
                     continue
-                ends = [time + 2]
-                for reader in self._readers.get(value.name, ()):
-                    early = value.name in overwritable(reader, self._root)
-                    ends.append(problem.time(self._position[id(reader)]) + 2 - early)
-                if value.name in self._results:
-                    ends.append(problem.end)
+                readers = self._readers.get(value.name, ())
+                early = [value.name in overwritable(reader, self._root) for reader in readers]
+                reads = tuple(
+                    Read(self._position[id(reader)], each) for reader, each in zip(readers, early, strict=True)
+                )
+                kept = value.name in self._results
                 late = index == 0 and self._is_late(node)
-                yield Fixed(time + late, max(ends), _aligned(value))
+                ends = (problem.time(read.position) + 2 - read.early for read in reads)
+                end = max([time + 2, problem.end if kept else 0, *ends])
+                yield Fixed(time + late, end, _aligned(value), position, late, kept, reads)
             for value in operator_of(node).scratch(node):
-                yield Fixed(time, time + 2, _aligned(value))
+                yield Fixed(time, time + 2, _aligned(value), position)
+
+
+def precedences(schedule: Sequence[Node], problem: Problem) -> list[set[int]]:
+    """For each node of `problem`, the positions of those that must run before it, for whatever reason."""
+    needs = dependencies(schedule)
+    position = {id(node): index for index, node in enumerate(problem.nodes)}
+    found: list[set[int]] = [set() for _ in problem.nodes]
+    before: list[set[int]] = []  # by place in the schedule, what must run before whoever reads it
+    for node, need in zip(schedule, needs, strict=True):
+        others = {other for index in need for other in before[index]}
+        index = position.get(id(node))
+        before.append(others if index is None else {index})
+        if index is not None:
+            found[index] = others
+    return found
 
 
 def roots(schedule: Iterable[Node]) -> dict[str, str]:

@@ -16,14 +16,22 @@ from micrograft.ops import operator_of
 from micrograft.ops.builder import Builder
 from micrograft.planning.effort import Effort, solver_is_there
 from micrograft.planning.plan import Recomputation
-from micrograft.planning.recompute_bound import least_work, rows
-from micrograft.planning.recompute_exact import search_exactly
+from micrograft.planning.recompute_bound import Row, any_order_rows, impossible, least_work, rows
+from micrograft.planning.recompute_exact import Proof, search_exactly
 from micrograft.planning.recompute_greedy import search_greedily, smallest_peak
-from micrograft.planning.recompute_problem import Choice, Problem, peak, pose, roots
+from micrograft.planning.recompute_joint import search_jointly
+from micrograft.planning.recompute_problem import Choice, Ordered, Problem, peak, pose, roots
+from micrograft.planning.schedule import orders
 
 _SOLVED = 800
 """Tensors, at most, for a solver that is to end by its own count of work: where there are more, that is spent before
-it finds anything."""
+it finds anything. Other orders are not tried then either."""
+
+_ORDERED = 200
+"""Nodes, at most, for a solver that chooses their order too."""
+
+_ROUNDS = 3
+"""How often the order follows the answer and the answer the order."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,8 @@ class Rematerialized:
 
 @dataclass(frozen=True)
 class Unreachable:
-    """No answer was found. smallest: bytes, the lowest peak that is known to be possible. proven: there is none."""
+    """No answer was found. smallest: bytes, the lowest peak that is known to be possible. proven: there is none, in any
+    order."""
 
     smallest: int
     proven: bool
@@ -46,35 +55,110 @@ class Unreachable:
 def rematerialize(
     schedule: Sequence[Node], results: Iterable[Value], budget: int, effort: Effort, sample: Value | None = None
 ) -> Rematerialized | Unreachable:
-    """The schedule with the least work whose live bytes never exceed `budget`.
+    """The schedule with the least work whose live bytes never exceed `budget`; the order of its nodes may change.
 
-    schedule: forward nodes first; their order and that of the others stay. results: values read behind the last
-    node. sample: the network's input, if it lies in the arena. Where ortools is not installed, or there is too much for
-    it, a greedy search answers, with a weaker bound.
+    schedule: forward nodes first. results: values read behind the last node. sample: the network's input, if it lies
+    in the arena. Where ortools is not installed, or there is too much for it, a greedy search answers, with a weaker
+    bound.
     """
-    problem = pose(schedule, results, sample)
-    choice = Choice()
-    bound = 0
-    if peak(problem, choice) > budget:
-        found = search_greedily(problem, budget)
-        proven, bound = False, least_work(problem, rows(problem, budget))
-        unproven = found is None or found.work(problem) > bound
-        if unproven and _solves(problem, effort):
-            found, proof = search_exactly(problem, budget, found, effort)
-            bound, proven = proof.bound, proof.infeasible
-        if found is None:
-            return Unreachable(smallest_peak(problem), proven)
-        choice = found
-    order = tuple(_Rewriting(problem, choice, schedule).run())
+    search = _Search(tuple(results), sample, budget, effort)
+    start = Ordered(tuple(schedule), pose(schedule, search.results, sample), Choice())
+    if peak(start.problem, start.choice) <= budget:
+        return _written(start, 0, 0)
+    found, bound = search.follow(start)
+    found, proof = search.solve(found, start)
+    if found is not None and found.work <= bound:
+        return _written(found, bound, bound)
+    ordered, joint = search.order(found, start)
+    bound = max(bound, joint.bound)
+    if ordered is not found:
+        found, proof = ordered, joint
+        if found is not None and found.work > bound:
+            found, proof = search.solve(found, start)
+    if found is None:
+        proven = joint.infeasible or impossible(start.problem, search.any_order(start))
+        return Unreachable(smallest_peak(start.problem), proven)
+    return _written(found, bound, max(bound, proof.bound))
+
+
+def _written(found: Ordered, bound: int, order_bound: int) -> Rematerialized:
+    problem, choice = found.problem, found.choice
     nodes = sum(problem.units[unit].last - problem.units[unit].first + 1 for unit in choice.slots)
-    done = Recomputation(nodes, choice.work(problem), problem.work, bound)
-    return Rematerialized(order, peak(problem, choice), done)
+    done = Recomputation(nodes, found.work, problem.work, bound, order_bound)
+    return Rematerialized(tuple(_Rewriting(problem, choice, found.schedule).run()), peak(problem, choice), done)
 
 
-def _solves(problem: Problem, effort: Effort) -> bool:
-    """Whether the solver is there and has a chance."""
-    small = len(problem.tensors) <= _SOLVED or math.isinf(effort.work)
-    return effort.work > 0 and small and solver_is_there()
+@dataclass(frozen=True)
+class _Search:
+    """The ways to an answer. results, sample: as of `rematerialize`. capacity: bytes."""
+
+    results: tuple[Value, ...]
+    sample: Value | None
+    capacity: int
+    effort: Effort
+
+    def follow(self, start: Ordered) -> tuple[Ordered | None, int]:
+        """An answer by search, the order and what is computed again in turn until neither is better; and a bound that
+        holds for every order."""
+        bound = least_work(start.problem, self.any_order(start))
+        best = self._greedy(start, max(bound, least_work(start.problem, rows(start.problem, self.capacity))))
+        if len(start.problem.tensors) > _SOLVED:
+            return best, bound
+        for _ in range(_ROUNDS):
+            if best is not None and best.work <= bound:
+                break
+            others = [self._greedy(other, bound, best) for other in self._other_orders(best or start)]
+            found = min((each for each in others if each is not None), key=lambda each: each.work, default=best)
+            if found is None or (best is not None and found.work >= best.work):
+                break
+            best = found
+        return best, bound
+
+    def any_order(self, start: Ordered) -> list[Row]:
+        """Moments that hold too much in every order."""
+        return any_order_rows(start.schedule, start.problem, self.capacity)
+
+    def _greedy(self, start: Ordered, enough: int, like: Ordered | None = None) -> Ordered | None:
+        """An answer in one order. like: one in another order, to start from."""
+        first = None
+        if like is not None:
+            gone = {like.problem.tensors[index].name for index in like.choice.gone}
+            first = frozenset(i for i, each in enumerate(start.problem.tensors) if each.name not in gone)
+        choice = search_greedily(start.problem, self.capacity, enough, first)
+        return None if choice is None else replace(start, choice=choice)
+
+    def _other_orders(self, answer: Ordered) -> Iterator[Ordered]:
+        """Orders that suit the nodes with those that run again."""
+        written = tuple(_Rewriting(answer.problem, answer.choice, answer.schedule).run())
+        original = {node.outputs[0].name: node for node in answer.schedule}
+        seen = {tuple(map(id, answer.problem.nodes))}
+        for order in orders(written, self.results):
+            names = (node.outputs[0].name for node in order)
+            schedule = tuple(original[name] for name in names if name in original)
+            problem = pose(schedule, self.results, self.sample)
+            nodes = tuple(map(id, problem.nodes))
+            if nodes not in seen:
+                seen.add(nodes)
+                yield Ordered(schedule, problem, Choice())
+
+    def solve(self, found: Ordered | None, start: Ordered) -> tuple[Ordered | None, Proof]:
+        """The least work in the order of the answer, by the solver if it has a chance."""
+        problem = (found or start).problem
+        bound = least_work(problem, rows(problem, self.capacity))
+        if (found is not None and found.work <= bound) or not self._solves(problem):
+            return found, Proof(bound)
+        choice, proof = search_exactly(problem, self.capacity, found.choice if found else None, self.effort)
+        return (replace(found or start, choice=choice) if choice is not None else None), proof
+
+    def order(self, found: Ordered | None, start: Ordered) -> tuple[Ordered | None, Proof]:
+        """The least work in any order, by the solver if it has a chance."""
+        if not self._solves(start.problem) or len(start.problem.nodes) > _ORDERED:
+            return found, Proof(0)
+        return search_jointly(start.schedule, self.results, self.sample, self.capacity, found, self.effort)
+
+    def _solves(self, problem: Problem) -> bool:
+        small = len(problem.tensors) <= _SOLVED or math.isinf(self.effort.work)
+        return self.effort.work > 0 and small and solver_is_there()
 
 
 class _Rewriting:

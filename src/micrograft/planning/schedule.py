@@ -19,15 +19,19 @@ from micrograft.planning.lifetimes import lifetimes, live_bytes
 def schedule(graph: Graph, results: Iterable[Value]) -> tuple[Node, ...]:
     """The nodes of `graph` in an order with a low peak. results: values that are read at the end."""
     results = tuple(results)
-    needs = dependencies(graph.nodes)
-    orders = [
-        _topological(graph.nodes, needs, _as_written),
-        _topological(graph.nodes, needs, _updates_first),
-        _list_schedule(graph.nodes, needs, results),
-        _topological(graph.nodes, needs, _gradients_first(graph.nodes)),
+    return min(orders(graph.nodes, results), key=lambda nodes: _peaks(nodes, results, graph.sample))
+
+
+def orders(nodes: Sequence[Node], results: Sequence[Value]) -> list[tuple[Node, ...]]:
+    """Sound orders of `nodes`, each by another rule."""
+    needs = dependencies(nodes)
+    found = [
+        _topological(nodes, needs, _as_written),
+        _topological(nodes, needs, _updates_first),
+        _list_schedule(nodes, needs, results),
+        _topological(nodes, needs, _gradients_first(nodes)),
     ]
-    candidates = [tuple(graph.nodes[i] for i in order) for order in orders]
-    return min(candidates, key=lambda nodes: _peaks(nodes, results, graph.sample))
+    return [tuple(nodes[i] for i in order) for order in dict.fromkeys(map(tuple, found))]
 
 
 def _peaks(nodes: Sequence[Node], results: Sequence[Value], sample: Value | None) -> tuple[int, int]:

@@ -231,6 +231,9 @@ def _parts(ram: Ram) -> dict[str, int]:
 def _again(spent: Recomputation) -> str:
     """What recomputation costs, and how good that is."""
     proven = "proven least" if spent.gap == 0 else f"at most {percent(spent.gap)} of a step above the least"
+    if spent.gap > spent.order_gap:
+        least = "the least" if spent.order_gap == 0 else f"at most {percent(spent.order_gap)} above the least"
+        proven += f", and {least} in this order of operations"
     return f"operations: {percent(spent.share)} of a step's instructions more, estimated; {proven}"
 
 
