@@ -135,6 +135,17 @@ def test_a_merged_network_predicts_the_same_without_an_adapter(network: Graph) -
     np.testing.assert_allclose(answers, model.predict(X), rtol=1e-4, atol=1e-5)
 
 
+def test_a_board_without_a_float_unit_gets_integers_unless_told_otherwise(network: Graph) -> None:
+    """The same default in Python as on the command line."""
+    head = micrograft.Head()
+    usual = micrograft.get_peft_model(network, head, board="rp2040").recipe
+    told = micrograft.get_peft_model(network, head, board="rp2040", gradients="int8").recipe
+    floats = micrograft.get_peft_model(network, head, board="stm32f746").recipe
+    assert (usual.gradients, usual.additions) == ("int16", "int16")
+    assert (told.gradients, told.additions) == ("int8", "int8")
+    assert (floats.gradients, floats.additions) == ("float32", "float32")
+
+
 def test_the_loss_follows_the_targets_unless_it_is_named(network: Graph) -> None:
     """Integers are classes, other numbers are to be met."""
     model = get_peft_model(network, Head(), X)

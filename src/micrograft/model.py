@@ -23,7 +23,7 @@ from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.passes.merge_adapters import merge_adapters
 from micrograft.peft.method import Method
-from micrograft.recipe import Additions, Gradients
+from micrograft.recipe import Additions, Gradients, usual_gradients
 from micrograft.recipe import usual_loss as usual_loss
 from micrograft.report.explanation import Explanation
 from micrograft.report.html import Report, html_report
@@ -259,19 +259,22 @@ def get_peft_model(
     seed: int = 0,
     name: str = "model",
     arena: int | float | None = None,
-    gradients: Gradients = "float32",
-    additions: Additions = "float32",
+    gradients: Gradients | None = None,
+    additions: Additions | None = None,
     truncate: int = 0,
     reversible: bool = True,
+    board: str | None = None,
     origin: Origin | None = None,
 ) -> PeftModel:
     """Wrap a network so that `methods` (one, or several together) adapt it.
 
-    samples: (n, *input shape), a few, for the scale of new parameters. The other settings are those of `Recipe`
-    and `PeftModel`.
+    samples: (n, *input shape), a few, for the scale of new parameters. board: the name of the one that it is for: an
+    int8 network's gradients are integers there, unless `gradients` says otherwise, where the core has no float unit, and
+    its additions are held in what the gradients are. The other settings are those of `Recipe` and `PeftModel`.
     """
     chosen = (methods,) if isinstance(methods, Method) else tuple(methods)
-    how = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, gradients, additions)
+    width = gradients or usual_gradients(find_board(board) if board is not None else None)
+    how = Recipe(chosen, optimizer or SGD(), loss, clip, accumulate, seed, name, arena, width, additions or width)
     recipe = replace(how, truncate=truncate, reversible=reversible)
     return PeftModel(network, recipe, samples, origin=origin)
 

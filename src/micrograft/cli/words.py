@@ -17,7 +17,6 @@ from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array, DType
 from micrograft.model import PeftModel, get_peft_model
-from micrograft.recipe import usual_gradients
 from micrograft.report.progress import showing_progress
 from micrograft.report.record import Choice
 from micrograft.samples import Samples, read_data
@@ -38,8 +37,8 @@ def adapted_network(model: Path, words: dict[str, Any], board: str | None, *, au
         parse_optimizer(words["optimizer"]),
         parse_clip(words["clip"]),
     )
-    place = find_board(board) if board is not None else None
-    gradients = words["gradients"] or usual_gradients(place)
+    if board is not None:
+        find_board(board)
     network, origin, samples = network_of(model, words)
     return get_peft_model(
         network,
@@ -52,10 +51,11 @@ def adapted_network(model: Path, words: dict[str, Any], board: str | None, *, au
         seed=words["seed"],
         name=words["name"],
         arena=parse_arena(words["arena"]) if words["arena"] is not None else None,
-        gradients=gradients,
-        additions=words["additions"] or gradients,
+        gradients=words["gradients"],
+        additions=words["additions"],
         truncate=words["truncate"] or 0,
         reversible=words["reversible"] == "auto",
+        board=board,
         origin=origin,
     )
 
