@@ -268,9 +268,9 @@ def get_peft_model(
 ) -> PeftModel:
     """Wrap a network so that `methods` (one, or several together) adapt it.
 
-    samples: (n, *input shape), a few, for the scale of new parameters. board: the name of the one that it is for: an
-    int8 network's gradients are integers there, unless `gradients` says otherwise, where the core has no float unit, and
-    its additions are held in what the gradients are. The other settings are those of `Recipe` and `PeftModel`.
+    samples: (n, *input shape), a few, for the scale of new parameters. board: the name of the one that it is for, whose
+    core decides about an int8 network's gradients where `gradients` does not: integers without a float unit. Additions
+    are held in what the gradients are. The other settings are those of `Recipe` and `PeftModel`.
     """
     chosen = (methods,) if isinstance(methods, Method) else tuple(methods)
     width = gradients or usual_gradients(find_board(board) if board is not None else None)

@@ -1,7 +1,7 @@
 """quantized_softmax over the last axis: int8 codes in, codes of 1/256 with zero point -128 out.
 
 Bit for bit TensorFlow Lite's: gemmlowp's fixed-point exponential and reciprocal, in int32 of so many integer bits.
-Nothing is learned through it: a loss reads the logits before it.
+The gradient reads the output's codes as real numbers; a loss reads the logits before a last one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization
 from micrograft.ops.fixed_point import HIGH, LOW, clamped, divided, doubled_high, multiplier_of
 from micrograft.ops.gemmlowp import exp_on_negative, reciprocal
-from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.quantize import DequantizeAttrs
 from micrograft.ops.requantization import Codes, sample_codes
+from micrograft.ops.scale import ScaleAttrs
 
 _INTEGER_BITS = 5
 """Of the difference to the largest input."""
@@ -63,6 +65,14 @@ def _evaluate(attrs: QuantizedSoftmaxAttrs, arrays: Arrays) -> Arrays:
     return (clamped(np.where(counts, y, LOW), LOW, HIGH),)
 
 
+def _gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
+    dy, attrs = gradients[0], node.attrs
+    assert dy is not None and isinstance(attrs, QuantizedSoftmaxAttrs)
+    y = backward.emit("dequantize", node.outputs[0], attrs=DequantizeAttrs(_OUTPUT.quant))
+    dx = backward.emit("softmax_gradient", dy, y)
+    return (backward.emit("scale", dx, attrs=ScaleAttrs(attrs.scale / _OUTPUT.quant.scale)),)
+
+
 def _call(node: Node) -> tuple[KernelCall, ...]:
     (x,) = node.inputs
     attrs = node.attrs
@@ -87,5 +97,6 @@ QUANTIZED_SOFTMAX = Operator(
     evaluate=_evaluate,
     samples=_samples,
     kernels={DType.INT8: _call},
+    gradient=_gradient,
     inplace=((0, 0),),
 )
