@@ -154,6 +154,23 @@ def wavenet() -> nn.Module:
     return nn.Sequential(nn.Conv1d(3, 6, 1), Gated(6, 1), Gated(6, 2), *head)
 
 
+class Attentive(nn.Module):
+    """Channels weighed by a softmax over them, and what was found in two places compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values, self.scores = nn.Conv2d(3, 6, 3, 2, 1), nn.Conv2d(3, 6, 3, 2, 1)
+        self.up = nn.ConvTranspose2d(6, 6, 3, 2, 1, output_padding=1)
+        self.head = nn.Sequential(*_head(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = self.values(x)
+        weighed = self.up(values * self.scores(x).softmax(1))
+        smooth = F.interpolate(values, scale_factor=2.0, mode="bilinear")
+        out: Tensor = self.head(torch.maximum(weighed, smooth) - F.elu(weighed))
+        return out
+
+
 class ConvTransformer(nn.Module):
     """Convolutions in front of an encoder layer, with positions that are learned."""
 
@@ -190,6 +207,7 @@ DEPLOYED = (
     Deployed("densenet", Dense, (1, 3, 9, 8)),
     Deployed("shufflenet", Shuffle, _IMAGE),
     Deployed("inception", Inception, _IMAGE),
+    Deployed("attentive", Attentive, _IMAGE),
     Deployed("wavenet", wavenet, _WAVE),
     Deployed("conv_transformer", ConvTransformer, _WAVE, frozenset({"packed_attention", "layer_norm"})),
     Deployed("conv_lstm", ConvLstm, _WAVE, frozenset({"lstm"})),

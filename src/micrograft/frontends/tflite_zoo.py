@@ -230,6 +230,22 @@ def _pack(call: Call) -> Tensor:
     return layers.concat(call.network, rows, axis, origin=call.origin)
 
 
+@handles("DEPTH_TO_SPACE", "SPACE_TO_DEPTH")
+def _space(call: Call) -> Tensor:
+    """Blocks of a square of places, their places before their channels."""
+    block, x = call.integer("BlockSize", 1), call.network.value(call.x)
+    _, height, width, channels = x.shape
+    if call.kind == "DEPTH_TO_SPACE":
+        apart = (1, height, width, block, block, channels // (block * block))
+        shape = (1, height * block, width * block, channels // (block * block))
+    else:
+        apart = (1, height // block, block, width // block, block, channels)
+        shape = (1, height // block, width // block, channels * block * block)
+    split = call.network.reshape(x, apart, origin=call.origin)
+    turned = call.network.transpose(split, (0, 1, 3, 2, 4, 5), origin=call.origin)
+    return call.network.reshape(turned, shape, origin=call.origin)
+
+
 @handles("GATHER")
 def _gather(call: Call) -> Tensor:
     indices = call.tensor(1)
