@@ -1,7 +1,7 @@
 """What int8 makes of networks of every common kind: what stays float32, RAM and instructions of a prediction, noise.
 
 The networks are small and have random weights (tests/deployed_networks.py), so the figures tell of operators, not of
-accuracy: the arena is planned, instructions are emulated, the signal-to-noise ratio is of the answers to 8 random inputs.
+accuracy: the arena is planned, instructions are emulated, signal-to-noise ratios are of the answers to 8 inputs.
 Run: python -m benchmarks.int8_operators [board, stm32f446]
 """
 
