@@ -14,7 +14,7 @@ from micrograft.codegen.model import node_calls
 from micrograft.errors import MicrograftError
 from micrograft.hugging_face import save_peft
 from micrograft.ir.graph import TrainStep
-from micrograft.ir.types import Array
+from micrograft.ir.types import Array, DType
 from micrograft.model import PeftModel, get_peft_model
 from micrograft.passes.attach_optimizer import SGD, Clip
 from micrograft.passes.fuse_quantization import fuse_quantization
@@ -47,10 +47,16 @@ def recipe(methods: tuple[Method, ...], gradients: Gradients, additions: Additio
 
 
 def adapted(
-    gradients: Gradients, methods: tuple[Method, ...], additions: Additions = "float32", clip: Clip | None = None
+    gradients: Gradients,
+    methods: tuple[Method, ...],
+    additions: Additions = "float32",
+    clip: Clip | None = None,
+    optimizer: SGD | None = None,
+    accumulate: int = 1,
 ) -> api.Library:
     network = fuse_quantization(drawn())
-    return api.adapt(network, replace(recipe(methods, gradients, additions), clip=clip), samples(network, 4))
+    given = replace(recipe(methods, gradients, additions), clip=clip, accumulate=accumulate)
+    return api.adapt(network, replace(given, optimizer=optimizer or given.optimizer), samples(network, 4))
 
 
 def found(step: TrainStep, memory: Memory, sample: Array, label: int) -> tuple[dict[str, Array], Memory]:
@@ -114,7 +120,60 @@ def test_the_c_computes_what_the_reference_does(
     methods: tuple[Method, ...], gradients: Gradients, additions: Additions
 ) -> None:
     """Three steps in C leave every integer as the reference leaves it: scales, shifts, codes of weights."""
-    library = adapted(gradients, methods, additions)
+    agree(adapted(gradients, methods, additions))
+
+
+@pytest.mark.parametrize("gradients", ["int16", "int8"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_momentum_and_accumulation_in_c_are_the_references(gradients: Gradients, accumulate: int) -> None:
+    """Clipping by the global norm is part of it; what outlives a step are int16 sums and their exponents."""
+    library = adapted(gradients, FULL, "int16", Clip(0.5, "global"), SGD(lr=0.1, momentum=0.9), accumulate)
+    assert library.step is not None
+    kept = [state.value for state in library.step.states if state.owner and state.value.dtype is DType.INT16]
+    assert len(kept) == (2 if accumulate > 1 else 1) * len(library.step.graph.trainable)
+    agree(library)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(lr=0.02, momentum=0.9), SGD(lr=0.1)])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_momentum_and_accumulation_are_those_of_float32(optimizer: SGD, accumulate: int) -> None:
+    """After the first update with unrounded sums: what momentum and accumulation hold is float32's within 1 %."""
+    sums: dict[str, dict[str, Array]] = {}
+    for gradients in ("float32", "int16"):
+        library = adapted(gradients, FULL, "float32", None, replace(optimizer, lr=0.0), accumulate)
+        step = library.step
+        assert step is not None
+        memory = Memory.initial(step)
+        for index, sample in enumerate(samples(library.graph, 5)):
+            memory = run_step(step, [sample, np.array([index], np.int32)], memory).memory
+        sums[gradients] = real_sums(step, memory)
+    for name, expected in sums["float32"].items():
+        ours = sums["int16"][name]
+        assert np.linalg.norm(ours - expected) <= 0.01 * np.linalg.norm(expected), name
+    assert sums["float32"] or (not optimizer.momentum and accumulate == 1)
+
+
+def real_sums(step: TrainStep, memory: Memory) -> dict[str, Array]:
+    """What momentum and accumulation hold of weights of codes, as gradients of the numbers that the codes stand for."""
+    found = {}
+    for state in step.states:
+        block = step.blocks.get(state.owner)
+        param = next((each for each in step.graph.trainable if each.name == state.owner), None)
+        if param is None or param.value.type.quant is None:
+            continue
+        held = memory.states[state.value.name]
+        if block is not None:
+            exponent = int(memory.states[f"{state.value.name}_scale"][1])
+            shape = [1] * held.ndim
+            shape[param.value.type.quant.axis or 0] = -1
+            scales = np.asarray(param.value.type.quant.scales).reshape(shape)
+            held = np.ldexp(held * block.unit, exponent) / scales
+        found[state.value.name] = held
+    return found
+
+
+def agree(library: api.Library) -> None:
+    """Raise AssertionError unless three steps in C leave every integer as the reference leaves it."""
     step = library.step
     assert step is not None
     memory = Memory.initial(step)
@@ -159,6 +218,8 @@ def test_a_core_without_a_float_unit_trains_in_integers(methods: tuple[Method, .
     """In the image of a Cortex-M0+, no kernel of the step reaches soft float but those of a handful of numbers."""
     integers = adapted("int16", methods, "int16", Clip(1.0))
     assert soft(integers) <= set(OF_A_FEW)
+    held = adapted("int16", methods, "int16", Clip(1.0), SGD(lr=0.1, momentum=0.9), 2)
+    assert soft(held) <= set(OF_A_FEW)
     assert soft(adapted("float32", methods, "float32", Clip(1.0))) > set(OF_A_FEW)
     assert integers.train is not None
     assert all(node.inputs[0].type.size <= 5 for node in integers.train.schedule if node.op in OF_A_FEW)

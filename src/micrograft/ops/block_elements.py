@@ -240,16 +240,21 @@ def _infer_add(attrs: BlockAddAttrs, types: Types) -> Types:
     return a, SCALE
 
 
-def _evaluate_add(attrs: BlockAddAttrs, arrays: Arrays) -> Arrays:
-    a, a_scale, b, b_scale, _ = arrays
-    parts = [(a, int(a_scale[EXPONENT]), attrs.a), (b, int(b_scale[EXPONENT]), attrs.b)]
+def sum_of_blocks(*parts: tuple[Array, int, tuple[int, int]]) -> tuple[Array, int]:
+    """int64 sums and the exponent that they count in, of (codes, exponent, factor) each; zeros have no say in it."""
     exponents = [exponent + shift - 15 for _, exponent, (_, shift) in parts]
-    heard = [exponent for exponent, codes in zip(exponents, (a, b), strict=True) if codes.any()]
+    heard = [exponent for exponent, (codes, _, _) in zip(exponents, parts, strict=True) if codes.any()]
     most = max(heard, default=exponents[0])
-    sums = np.zeros(a.shape, np.int64)
+    sums = np.zeros(parts[0][0].shape, np.int64)
     for (codes, _, (multiplier, _)), exponent in zip(parts, exponents, strict=True):
         sums += shifted(codes.astype(np.int64) * multiplier, min(max(most - exponent, 0), 32))
-    return scanned(sums, most, dtype_of(a))
+    return sums, most
+
+
+def _evaluate_add(attrs: BlockAddAttrs, arrays: Arrays) -> Arrays:
+    a, a_scale, b, b_scale, _ = arrays
+    parts = (a, int(a_scale[EXPONENT]), attrs.a), (b, int(b_scale[EXPONENT]), attrs.b)
+    return scanned(*sum_of_blocks(*parts), dtype_of(a))
 
 
 def _add_call(node: Node) -> KernelCall:

@@ -48,7 +48,7 @@ def square_weights(unit: float, scales: Array) -> tuple[Array, int]:
     return np.round(np.ldexp(real, 15 - exponent)).astype(np.int32), exponent - 15
 
 
-def _pace(x: Array) -> tuple[int, int]:
+def pace(x: Array) -> tuple[int, int]:
     """A float32 as (significand of 16 bits, exponent)."""
     bits = int(np.asarray(x, np.float32).view(np.uint32))
     biased = bits >> 23 & 255
@@ -69,9 +69,9 @@ def _infer_sgd(attrs: BlockSgdAttrs, types: Types) -> Types:
 
 def _sgd(attrs: BlockSgdAttrs, arrays: Arrays) -> Arrays:
     codes, gradient, scale, rate, table, random, *factor = arrays
-    significand, exponent = _pace(rate)
+    significand, exponent = pace(rate)
     for each in factor:
-        other, more = _pace(each)
+        other, more = pace(each)
         significand, exponent = significand * other >> 16, exponent + more + 16
     multipliers = significand * table[:, 0].astype(np.int64) >> 15
     places = -(exponent + table[:, 1].astype(np.int64) + int(scale[EXPONENT]))

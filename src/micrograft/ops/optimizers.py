@@ -396,11 +396,14 @@ ACCUMULATE = Operator(
 
 
 def _clear_call(node: Node) -> tuple[KernelCall, ...]:
-    return (KernelCall("mg_clear_float32", "mg_clear_params", (("size", _size(node)),), node.inputs),)
+    return (
+        KernelCall(f"mg_clear_{node.inputs[0].dtype.value}", "mg_clear_params", (("size", _size(node)),), node.inputs),
+    )
 
 
 def _clear_samples() -> Iterator[Sample]:
     yield Sample((_normal(np.random.default_rng(6), 2, 3),))
+    yield Sample((np.arange(7, dtype=np.int16),))
 
 
 CLEAR = Operator(
@@ -410,6 +413,6 @@ CLEAR = Operator(
     infer=lambda attrs, types: types,
     evaluate=lambda attrs, arrays: (np.zeros_like(arrays[0]),),
     samples=_clear_samples,
-    kernels={DType.FLOAT32: _clear_call},
+    kernels=dict.fromkeys((DType.FLOAT32, DType.INT16), _clear_call),
     mutates=((0, 0),),
 )

@@ -21,6 +21,7 @@ from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Attrs, Block, Param, Phase, State, TrainStep, param_of
 from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
 from micrograft.ops import check
+from micrograft.ops.block import SCALE, BlockAddAttrs, short_factor
 from micrograft.ops.block_elements import BlockDequantizeAttrs
 from micrograft.ops.block_update import BlockSgdAttrs, BlockSquareSumAttrs, paces, square_weights
 from micrograft.ops.builder import Builder
@@ -42,7 +43,8 @@ LEARNING_RATE = "learning_rate"
 class SGD:
     """Stochastic gradient descent as `torch.optim.SGD`: w ← w − lr·(g + weight_decay·w), g through momentum.
 
-    With momentum μ > 0 the optimizer holds one float32 per trained parameter: v ← μ·v + g. qas: quantization-aware
+    With momentum μ > 0 the optimizer holds one float32 per trained parameter: v ← μ·v + g (of codes whose gradients are
+    integers: one int16). qas: quantization-aware
     scaling of what is trained as codes (arXiv:2206.15472); without it codes are treated as if they were the weights.
     residue: keep for each int8 weight what its steps left of a code, in one byte; without momentum alone.
     """
@@ -120,7 +122,7 @@ def attach_optimizer(
     for each trained parameter. seed: of the rounding of codes. Raises MicrograftError on a setting out of range.
     """
     _check_settings(optimizer, clip, accumulate)
-    attach = _Attach(step, seed, optimizer.qas, _reads_blocks(optimizer, accumulate))
+    attach = _Attach(step, seed, optimizer.qas, _reads_blocks(optimizer))
     rate = attach.state(LEARNING_RATE, (), optimizer.lr)
     gradients = {param.name: attach.gradient(param, step) for param in step.graph.trainable}
     sums = {name: attach.accumulated(name, each, accumulate) for name, each in gradients.items() if accumulate > 1}
@@ -132,7 +134,8 @@ def attach_optimizer(
         scale = scales.get(param.name)
         attach.update(param, optimizer, gradients[param.name], rate, () if scale is None else (scale,))
     for param in step.graph.trainable if accumulate > 1 else ():
-        attach.node("clear", (sums[param.name],), origin=param.source)
+        total = sums[param.name]
+        attach.node("clear", (total.codes if isinstance(total, Block) else total,), origin=param.source)
     params = (*step.graph.params, *attach.tables.values())
     graph = replace(step.graph, params=params, nodes=(*step.graph.nodes, *attach.builder.nodes))
     states = (*attach.states, *step.states)
@@ -151,10 +154,9 @@ def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) ->
         raise MicrograftError(f"Gradients cannot be accumulated over {accumulate} samples; use 1 or more.")
 
 
-def _reads_blocks(optimizer: Optimizer, accumulate: int) -> bool:
-    """Whether updates of codes take gradients in integers as they are: those of plain SGD."""
-    plain = isinstance(optimizer, SGD) and not (optimizer.momentum or optimizer.weight_decay or optimizer.residue)
-    return plain and accumulate == 1
+def _reads_blocks(optimizer: Optimizer) -> bool:
+    """Whether updates of codes take gradients in integers as they are: SGD's, with momentum or without."""
+    return isinstance(optimizer, SGD) and not (optimizer.weight_decay or optimizer.residue)
 
 
 class _Attach:
@@ -230,12 +232,25 @@ class _Attach:
             self._random = self.node("next_random", (state,), origin="random")
         return self._random
 
-    def accumulated(self, name: str, gradient: Value | Block, count: int) -> Value:
+    def accumulated(self, name: str, gradient: Value | Block, count: int) -> Value | Block:
         """The mean gradient over `count` samples; the node that adds to it runs at every sample."""
-        assert isinstance(gradient, Value), "no block is accumulated"
+        if isinstance(gradient, Block):
+            mean = BlockAddAttrs(short_factor(1.0), short_factor(1.0 / count))
+            return self._added(f"{name}_accumulated", name, gradient, mean, Phase.BACKWARD)
         total = self.state(f"{name}_accumulated", gradient.shape, owner=name)
         attrs = AccumulateAttrs(weight=1.0 / count)
         return self.node("accumulate", (total, gradient), attrs, origin=name, phase=Phase.BACKWARD)
+
+    def _added(
+        self, name: str, owner: str, gradient: Block, attrs: BlockAddAttrs, phase: Phase, scale: tuple[Value, ...] = ()
+    ) -> Block:
+        """A sum in integers that outlives the step, after a gradient, times the scale, is added."""
+        total = self.state(name, gradient.codes.shape, owner=owner, dtype=DType.INT16)
+        exponent = self.state(f"{name}_scale", SCALE.shape, dtype=DType.INT32)
+        inputs = (total, exponent, gradient.codes, gradient.scale, *scale)
+        names = [f"{total.name}_sum", f"{total.name}_sum_scale"]
+        codes, changed = self.builder.add_all("block_accumulate", inputs, attrs, origin=owner, names=names, phase=phase)
+        return Block(codes, changed, gradient.unit)
 
     def clip(
         self, trainable: Sequence[Param], gradients: Mapping[str, Value | Block], clip: Clip | None
@@ -280,6 +295,10 @@ class _Attach:
         """The node that moves one parameter."""
         weight = param.value
         if isinstance(gradient, Block):
+            if isinstance(optimizer, SGD) and optimizer.momentum:
+                attrs = BlockAddAttrs(short_factor(optimizer.momentum), short_factor(1.0))
+                name = f"{param.name}_momentum"
+                gradient, scale = self._added(name, param.name, gradient, attrs, Phase.UPDATE, scale), ()
             self._update_by_block(param, gradient, rate, scale)
             return
         if weight.type.quant is not None:

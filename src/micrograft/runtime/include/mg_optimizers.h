@@ -77,5 +77,6 @@ typedef struct {
 
 /* x = 0. */
 void mg_clear_float32(const mg_clear_params *params, float *x);
+void mg_clear_int16(const mg_clear_params *params, int16_t *x);
 
 #endif

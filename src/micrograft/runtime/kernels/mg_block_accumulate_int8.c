@@ -1,0 +1,7 @@
+#define MG_ADDED int8_t
+#include "mg_block_accumulate_core.h"
+
+void mg_block_accumulate_int8(const mg_block_add_params *params, const mg_block_int16 *total,
+                              const mg_block_int8 *added, const float *factor) {
+    mg_block_accumulate(params, total, added->codes, added->scale[1], factor);
+}
