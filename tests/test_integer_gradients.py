@@ -16,7 +16,7 @@ from micrograft.hugging_face import save_peft
 from micrograft.ir.graph import TrainStep
 from micrograft.ir.types import Array, DType
 from micrograft.model import PeftModel, get_peft_model
-from micrograft.passes.attach_optimizer import SGD, Clip
+from micrograft.passes.attach_optimizer import SGD, Adam, Clip
 from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.peft.full import Full
 from micrograft.peft.head import Head
@@ -51,7 +51,7 @@ def adapted(
     methods: tuple[Method, ...],
     additions: Additions = "float32",
     clip: Clip | None = None,
-    optimizer: SGD | None = None,
+    optimizer: SGD | Adam | None = None,
     accumulate: int = 1,
 ) -> api.Library:
     network = fuse_quantization(drawn())
@@ -223,6 +223,17 @@ def test_a_core_without_a_float_unit_trains_in_integers(methods: tuple[Method, .
     assert soft(adapted("float32", methods, "float32", Clip(1.0))) > set(OF_A_FEW)
     assert integers.train is not None
     assert all(node.inputs[0].type.size <= 5 for node in integers.train.schedule if node.op in OF_A_FEW)
+
+
+@pytest.mark.parametrize("optimizer", [Adam(), SGD(weight_decay=0.1), SGD(residue=True)])
+def test_updates_in_soft_float_are_refused(optimizer: SGD | Adam) -> None:
+    """A core without a float unit takes none unnoticed: not with gradients in integers, but with float32 ones."""
+    library, board = adapted("int16", FULL, "int16", None, optimizer), api.board("rp2040")
+    with pytest.raises(MicrograftError, match=r"rp2040 has no float unit.*use sgd.*--gradients float32"):
+        api.plan(library, recipe(FULL, "int16", "int16"), board)
+    api.plan(library, recipe(FULL, "int16", "int16"), api.board("nrf52840"))
+    real = adapted("float32", FULL, "float32", None, optimizer)
+    api.plan(real, recipe(FULL, "float32"), board)
 
 
 def soft(library: api.Library) -> set[str]:

@@ -38,7 +38,7 @@ from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.fuse_updates import fusable, fuse_updates
 from micrograft.passes.prune import prune
 from micrograft.passes.quantize_additions import quantize_additions
-from micrograft.passes.quantize_gradients import quantize_gradients
+from micrograft.passes.quantize_gradients import left_to_floats, quantize_gradients
 from micrograft.passes.recompute_parameters import recompute_parameters
 from micrograft.passes.replace_head import replace_head
 from micrograft.passes.reverse import reverse
@@ -393,6 +393,7 @@ def _link(artifact: Artifact, board: Board) -> tuple[Firmware, int]:
 
     Raises MicrograftError where it does not fit.
     """
+    _check_floats(artifact.library, board)
     files = [*artifact.sources, *artifact.kernels, artifact.harness]
     out = artifact.directory / f"{artifact.library.name}.elf"
     keep = (*artifact.functions, *artifact.buffers)
@@ -409,6 +410,15 @@ def _link(artifact: Artifact, board: Board) -> tuple[Firmware, int]:
             raise MicrograftError(problem, where=board.name, fix=fix)
     firmware = build_firmware(files, [], out, board, stack=stack, keep=keep)
     return firmware, stack
+
+
+def _check_floats(library: Library, board: Board) -> None:
+    """Raise MicrograftError where gradients in integers would go into updates in soft float, unnoticed."""
+    slow = left_to_floats(library.step) if library.step is not None and not board.fpu else []
+    if slow:
+        problem = f"{board.name} has no float unit, and Adam, weight decay and residue update codes in float32"
+        fix = "use sgd, with momentum or without, or `--gradients float32` to have it computed in software"
+        raise MicrograftError(problem, where=slow[0], fix=fix)
 
 
 def _roomy(board: Board) -> Board:

@@ -27,6 +27,12 @@ def quantize_gradients(step: TrainStep, dtype: DType) -> TrainStep:
     return _Quantize(step, dtype).run()
 
 
+def left_to_floats(step: TrainStep) -> list[str]:
+    """Of a step with its optimizer: the layers whose gradients come in integers and whose updates take float32."""
+    updates = (node for node in step.graph.nodes if node.phase is Phase.UPDATE and node.op.startswith("codes_"))
+    return [node.origin for node in updates if node.inputs[0].name in step.blocks]
+
+
 class _Quantize:
     """The state of one pass; integer rules talk to it."""
 
