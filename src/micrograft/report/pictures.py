@@ -18,7 +18,7 @@ NARROW = 54  # pixels: a rectangle below this width carries no label
 
 ORIGINS = {
     "uniform": "workspace",
-    "piece": "runtime",
+    "piece": "optimizer",
     "selected": "gradient",
     "layered": "sample",
     "evolved": "activation",
