@@ -27,6 +27,7 @@ class Study:
     """network, searched, judging: of a part. episode: of a person and fold, as the search splits what it has.
 
     drawn: of a person and a seed, for judging. ram: bytes. judged: samples that judge in a trial of the search.
+    again: rounds of the race.
     """
 
     network: Callable[[int], Graph]
@@ -38,6 +39,7 @@ class Study:
     ram: int
     epochs: int
     judged: int
+    again: int
 
 
 SHOTS = 5
@@ -154,7 +156,7 @@ STUDIES = {
         lambda part: _speakers(part, slice(4, 6)),
         _digits,
         _drawn_digits,
-        *("stm32f746", 160_000, 3, 80),
+        *("stm32f746", 160_000, 3, 80, 2),
     ),
     "activity": Study(
         _phones,
@@ -162,6 +164,6 @@ STUDIES = {
         lambda part: _watchers(part, slice(8, 16)),
         _activity,
         _drawn_activity,
-        *("nrf52840", 65_536, 3, 80),
+        *("nrf52840", 65_536, 3, 80, 3),
     ),
 }

@@ -79,7 +79,7 @@ def run(study: Study, part: int, out: Path, jobs: int | None) -> list[Line]:
     folder = out / f"part{part}"
     store, trials = Store(out / "trials"), running_trials(jobs, None)
     network, searched, judging = study.network(part), study.searched(part), study.judging(part)
-    rounds = [tuple(study.episode(person, fold) for person in searched) for fold in range(4)]
+    rounds = [tuple(study.episode(person, fold) for person in searched) for fold in range(study.again + 1)]
     quest = Quest(
         network,
         api.board(study.board),
