@@ -17,6 +17,7 @@ from micrograft.spec import parse_methods, parse_optimizer
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import measure_ram
 from tests.deployed_networks import DEPLOYED, Deployed, build
+from tests.test_integer_gradients import OF_A_FEW, soft
 
 _each = pytest.mark.parametrize("deployed", DEPLOYED, ids=lambda deployed: deployed.name)
 
@@ -92,9 +93,14 @@ def test_gradients_pass_as_in_the_float_network(deployed: Deployed) -> None:
         assert near > 0.97, name
 
 
+WIDTHS: tuple[Gradients, ...] = ("float32", "int16", "int8")
+
+
 @pytest.mark.slow
-@_each
-@pytest.mark.parametrize("gradients_in", ["float32", "int16", "int8"])
+@pytest.mark.parametrize(
+    ("deployed", "gradients_in"),
+    [pytest.param(each, WIDTHS[index % 3], id=each.name) for index, each in enumerate(DEPLOYED)],
+)
 def test_it_learns_with_the_same_bits_in_the_ram_that_was_planned(deployed: Deployed, gradients_in: Gradients) -> None:
     """Full training: host and board agree in every bit, measured RAM is the plan's, and the loss falls."""
     network, x = quantized(deployed), samples(deployed)
@@ -116,3 +122,12 @@ def test_it_learns_with_the_same_bits_in_the_ram_that_was_planned(deployed: Depl
         assert measured.total - measured.stack == planned.total - planned.stack
         losses = [[host.train_step(*each) for each in zip(data.x, data.y, strict=True)] for _ in range(12)]
     assert np.mean(losses[-1]) < np.mean(losses[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v3", "densenet", "wavenet"])
+def test_a_core_without_a_float_unit_trains_in_integers(name: str) -> None:
+    """Through tables, products, concatenations and pads, no kernel but those of the logits reaches soft float."""
+    deployed = next(each for each in DEPLOYED if each.name == name)
+    recipe = api.Recipe(parse_methods("full"), gradients="int16", additions="int16")
+    assert soft(api.adapt(quantized(deployed).graph, recipe, samples(deployed))) <= set(OF_A_FEW)
