@@ -125,7 +125,7 @@ def test_it_learns_with_the_same_bits_in_the_ram_that_was_planned(deployed: Depl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mobilenet_v3", "densenet", "wavenet"])
+@pytest.mark.parametrize("name", ["mobilenet_v3", "densenet", "unet", "wavenet"])
 def test_a_core_without_a_float_unit_trains_in_integers(name: str) -> None:
     """Through tables, products, concatenations and pads, no kernel but those of the logits reaches soft float."""
     deployed = next(each for each in DEPLOYED if each.name == name)

@@ -6,13 +6,14 @@ of a scale decides it; every coordinate mode of ONNX and PyTorch is such a rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from micrograft.ir.graph import Attrs, Node
+from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
+from micrograft.ops.block import contracted, contraction, group
 from micrograft.ops.moving import moving
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 
@@ -191,5 +192,22 @@ RESIZE_GRADIENT = Operator(
     evaluate=_evaluate_gradient,
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
+    in_blocks=contracted("block_resize_gradient", unit=lambda attrs: None if attrs.resize.linear else 1.0),
     macs=_macs,
 )
+
+
+def _block_call(node: Node, dy: Block, dx: Block) -> Sequence[KernelCall]:
+    (call,) = _gradient_call(node)
+    function = f"mg_block_resize_nearest_gradient_{dy.codes.dtype.value}"
+    return (replace(call, function=function, pointers=(group(dy), group(dx))),)
+
+
+def _nearest_samples() -> Iterator[Sample]:
+    """Sums of what was copied; shares of neighbours have no integer form."""
+    for sample in _gradient_samples():
+        if isinstance(sample.attrs, ResizeGradientAttrs) and not sample.attrs.resize.linear:
+            yield sample
+
+
+BLOCK_RESIZE_GRADIENT = contraction(replace(RESIZE_GRADIENT, samples=_nearest_samples), _block_call)
