@@ -55,7 +55,7 @@ RATES = {
 def rows() -> list[Row]:
     """Each method in float32 and int8, what there is in int8 alone, and a better start."""
     start, full, kinds = "head start", "full", ("float32", "int8")
-    without_scaling = Row(start, "full, without QAS", "int8", full, (0.03, 0.1, 0.3), optimizer="sgd:qas=false")
+    without_scaling = Row(start, "full, without QAS", "int8", full, (0.1, 0.3, 1.0), optimizer="sgd:qas=false")
     return [
         *(row for kind in kinds for row in _rows(start, kind, "", "head", "bias", LORA, f"{LORA}+head")),
         *(row for kind in kinds for row in _rows(start, kind, BEHIND, f"{BEHIND}+head", full)),
