@@ -61,7 +61,7 @@ def rows() -> list[Row]:
         *(row for kind in kinds for row in _rows(start, kind, BEHIND, f"{BEHIND}+head", full)),
         without_scaling,
         *_integer_rows(start),
-        *(row for kind in kinds for row in _rows("tuned start", kind, "", BEHIND, f"{BEHIND}+head")),
+        *(row for kind in kinds for row in _rows("tuned start", kind, "", BEHIND)),
     ]
 
 
