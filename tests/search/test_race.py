@@ -123,8 +123,9 @@ def test_what_treats_all_layers_alike_is_taken_unless_another_is_better_beyond_n
 
 
 def test_the_front_is_of_what_was_measured_to_the_end() -> None:
-    """Whatever seemed better before."""
+    """Whatever seemed better before; of equal ones the first."""
     seen = [("uniform", 100, 0.7), ("uniform", 200, 0.8), ("evolved", 150, 0.79), ("evolved", 180, 0.81)]
     points = [Point(origin, origin, "sgd", ram, ram, ram, 0.9, confirmed) for origin, ram, confirmed in seen]
-    found = with_front([*points, Point("evolved", "lucky", "sgd", 50, 50, 50, 0.99)])
+    again = Point("piece", "the same", "sgd", 180, 180, 180, 0.5, 0.81)
+    found = with_front([*points, again, Point("evolved", "lucky", "sgd", 50, 50, 50, 0.99)])
     assert [point.ram for point in found if point.on_front] == [100, 150, 180] == [point.ram for point in found[:3]]

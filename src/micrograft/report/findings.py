@@ -112,9 +112,15 @@ class Findings:
 
 
 def with_front(points: Sequence[Point]) -> list[Point]:
-    """The same, those marked and put first that no other betters; confirmed figures alone count where there are any."""
+    """The same, those marked and put first that no other betters; confirmed figures alone count where there are any.
+
+    Of points that are equal in all three the first one stands for all.
+    """
     counted = [point for point in points if point.confirmed is not None] or points
-    front = [point for point in counted if not any(_betters(other, point) for other in counted)]
+    first = {
+        (point.ram, point.instructions, point.final): point for point in reversed(counted)
+    }  # of equals one is shown
+    front = [point for point in first.values() if not any(_betters(other, point) for other in counted)]
     marked = [replace(point, on_front=point in front) for point in points]
     return sorted(marked, key=lambda point: (not point.on_front, point.ram, -point.final))
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node
+from micrograft.ir.types import Value
 from micrograft.ops import operator_of
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, exactly, layers_to_adapt
@@ -63,7 +64,7 @@ def pieces(network: Graph, ratios: Sequence[float] = RATIOS, ranks: Sequence[int
     for node in network.nodes:
         for index, value in enumerate(node.inputs):
             if value.name in learnable and "|" not in node.origin:
-                found |= dict.fromkeys(_of_tensor(node, operator_of(node).role(index), ratios))
+                found |= dict.fromkeys(_of_tensor(node, value, operator_of(node).role(index), ratios))
     for layer in _lora_layers(network):
         for rank in ranks:
             found |= {Piece(layer, "lora", rank): None, Piece(layer, "lora_b", rank): None}
@@ -102,11 +103,13 @@ def _whole(piece: Piece) -> bool:
     return piece.kind == "bias" or (piece.kind == "weight" and piece.amount == 1)
 
 
-def _of_tensor(node: Node, role: str | None, ratios: Sequence[float]) -> Iterator[Piece]:
+def _of_tensor(node: Node, value: Value, role: str | None, ratios: Sequence[float]) -> Iterator[Piece]:
+    """A bias, or shares of a weight's input channels; of shares that are as many channels the largest one."""
     if role == "bias":
         yield Piece(node.origin, "bias")
     if role == "weight":
-        for ratio in ratios if node.op in _SHARED else (1.0,):
+        shares = {max(1, int(ratio * value.shape[-1] + 0.5)): ratio for ratio in sorted(ratios)}
+        for ratio in shares.values() if node.op in _SHARED else (1.0,):
             yield Piece(node.origin, "weight", ratio)
 
 
