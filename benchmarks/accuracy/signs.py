@@ -43,7 +43,7 @@ def rows() -> list[Row]:
     return [
         Row(start, "head", "int8", "head", (0.1, 0.3, 1.0), 5),
         Row(start, "LoRA and head", "int8", f"{LORA}+head", rates, 5),
-        Row(start, "sparse, 49 KB", "int8", sparse, rates, 5),
+        Row(start, "sparse, 49 KB", "int8", sparse, (0.02, 0.05, 0.1), 5),
         Row(start, "sparse, 49 KB, without QAS", "int8", sparse, (0.3, 1.0), 5, optimizer="sgd:qas=false"),
     ]
 
