@@ -104,9 +104,9 @@ def methods_of(method: str, name: str, graph: Graph) -> tuple[Method, ...]:
             param = graph.param(value.name)
             if param is not None and param.learnable and operator_of(node).macs(node):
                 roles.setdefault(node.origin, set()).add(operator_of(node).role(index))
-    grouped = {node.origin for node in graph.nodes if node.op == "depthwise_conv"}
     late = list(roles)[len(roles) // 2 : -1]
-    dense = [layer for layer in late if "weight" in roles[layer] and layer not in grouped][::3]
+    plain = {node.origin for node in graph.nodes if node.op in ("conv", "linear")}
+    dense = [layer for layer in late if "weight" in roles[layer] and layer in plain][::3]
     chosen = (LayerScheme(each, bias="bias" in roles[each], weight=0.5 * (each in dense)) for each in late)
     return (Sparse(scheme=Scheme(tuple(each for each in chosen if each.bias or each.weight))), Head())
 

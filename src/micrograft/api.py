@@ -48,7 +48,7 @@ from micrograft.planning.backpropagation import backpropagation_ram
 from micrograft.planning.effort import Effort
 from micrograft.planning.memory import Ram, lay_out
 from micrograft.planning.plan import Plan
-from micrograft.planning.planner import fit_plan, make_plan, peak
+from micrograft.planning.planner import Orders, fit_plan, make_plan, peak
 from micrograft.quantization.observers import Observer
 from micrograft.recipe import Recipe as Recipe
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
@@ -326,8 +326,8 @@ def _planned(
     loss_only = prune(replace(step.graph, nodes=tuple(first_outputs)), [step.loss])
     evaluate = make_plan(loss_only, [step.loss])
     step = replace(step, graph=prune(step.graph, [step.loss]))
-    step = _fused(step, max(predict.arena, evaluate.arena))
-    whole = make_plan(step.graph, [step.loss])
+    step, orders = _fused(step, max(predict.arena, evaluate.arena))
+    whole = make_plan(step.graph, [step.loss], orders=orders)
     if reversible and (rebuilt := reverse(step)) is not step:
         smaller = make_plan(rebuilt.graph, [step.loss])
         step, whole = min([(step, whole), (rebuilt, smaller)], key=lambda each: each[1].arena)
@@ -339,17 +339,20 @@ def _planned(
     return Library(graph, predict, memory, _digest(graph), step, evaluate, whole)
 
 
-def _fused(step: TrainStep, enough: int) -> TrainStep:
-    """The step with updates fused that make its peak, as long as that lowers it and it is above `enough` bytes."""
-    size, alive = peak(step.graph, [step.loss])
+def _fused(step: TrainStep, enough: int) -> tuple[TrainStep, Orders]:
+    """The step with updates fused that make its peak, as long as that lowers it and it is above `enough` bytes; and its
+    orders."""
+    size, alive, orders = peak(step.graph, [step.loss])
     while size > enough:
         chosen = {param for param, gradient in fusable(step).items() if gradient.name in alive}
-        fused = fuse_updates(step, chosen) if chosen else step
-        before, (size, alive) = size, peak(fused.graph, [step.loss])
-        if size >= before:
+        if not chosen:
             break
-        step = fused
-    return step
+        fused = fuse_updates(step, chosen)
+        smaller, alive, others = peak(fused.graph, [step.loss])
+        if smaller >= size:
+            break
+        step, size, orders = fused, smaller, others
+    return step, orders
 
 
 def _with_one_input(graph: Graph) -> Graph:

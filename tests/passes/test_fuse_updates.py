@@ -16,7 +16,7 @@ from tests.networks import mlp
 from tests.test_training import network, samples_for
 from tests.torch_networks import DsCnn, Mlp, ResidualCnn, WatchNet
 
-Fusing = Callable[[TrainStep, int], TrainStep]
+Fusing = Callable[[TrainStep, int], tuple[TrainStep, None]]
 
 
 def adapted(
@@ -33,8 +33,8 @@ def test_fused_updates_give_the_same_bits(
     kind: type[torch.nn.Module], optimizer: SGD, clip: Clip | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five steps with every update fused leave every parameter and momentum as five steps without any."""
-    apart = adapted(kind, optimizer, clip, monkeypatch, lambda step, enough: step)
-    fused = adapted(kind, optimizer, clip, monkeypatch, lambda step, enough: fuse_updates(step, fusable(step)))
+    apart = adapted(kind, optimizer, clip, monkeypatch, lambda step, enough: (step, None))
+    fused = adapted(kind, optimizer, clip, monkeypatch, lambda step, enough: (fuse_updates(step, fusable(step)), None))
     assert apart.step is not None and fused.step is not None
     assert {node.op for node in fused.step.graph.nodes}.isdisjoint({"conv_weight_gradient", "linear_weight_gradient"})
     x, y = samples_for(kind, 5)

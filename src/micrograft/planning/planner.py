@@ -27,22 +27,36 @@ _PLACED_EXACTLY = 600
 """Buffers, at most; the solver finds nothing in so short a time where there are more."""
 
 
-def make_plan(graph: Graph, results: Iterable[Value], budget: int | None = None, effort: Effort | None = None) -> Plan:
+Orders = tuple[tuple[Node, ...], ...]
+"""Schedules of one graph; the best is chosen among them."""
+
+
+def make_plan(
+    graph: Graph,
+    results: Iterable[Value],
+    budget: int | None = None,
+    effort: Effort | None = None,
+    orders: Orders | None = None,
+) -> Plan:
     """Order the nodes of `graph`, share and place their buffers.
 
     results: values that are read after the last node. budget: bytes that the arena may have; forward values are
-    computed again where that is needed, as few as possible. effort: of the solver that chooses them. The plan's
-    arena is exact, in bytes. Raises MicrograftError where the budget cannot be met.
+    computed again where that is needed, as few as possible. effort: of the solver that chooses them. orders: from
+    `peak`, if that was asked before. The plan's arena is exact, in bytes. Raises MicrograftError where the budget
+    cannot be met.
     """
     results = tuple(results)
-    plans = (_placed(order, results, graph.sample) for order in _orders(graph, results))
+    plans = (_placed(order, results, graph.sample) for order in orders or _orders(graph, results))
     plan = min(plans, key=lambda each: each.arena)
     return plan if budget is None else fit_plan(plan, results, budget, effort)
 
 
-def peak(graph: Graph, results: Sequence[Value]) -> tuple[int, frozenset[str]]:
-    """Bytes alive at the peak of `graph` in its best order, and the names of the values that are alive there."""
-    return min((_peak(order, results, graph.sample) for order in _orders(graph, results)), key=lambda each: each[0])
+def peak(graph: Graph, results: Sequence[Value]) -> tuple[int, frozenset[str], Orders]:
+    """Bytes alive at the peak of `graph` in its best order, the names of the values that are alive there, and the
+    orders that were looked at."""
+    orders = tuple(_orders(graph, results))
+    size, alive = min((_peak(order, results, graph.sample) for order in orders), key=lambda each: each[0])
+    return size, alive, orders
 
 
 def _peak(order: Sequence[Node], results: Sequence[Value], sample: Value | None) -> tuple[int, frozenset[str]]:
