@@ -12,6 +12,7 @@ import pytest
 
 from micrograft import api
 from micrograft.ir.types import DType
+from micrograft.passes.float_head import float_head
 from micrograft.reference import run
 from tests.frontends.tflite_models import RELU, RELU6, SAME, VALID, Array, Op, Stored, write
 
@@ -161,3 +162,15 @@ def test_the_bits_are_those_of_tensorflow_lite_micro(case: Case, tmp_path: Path)
         ours = run(network, [given.from_user(x.reshape(given.user_shape))])[result.value.name]
         expected = theirs.get_output(0)
         np.testing.assert_array_equal(result.to_user(ours).ravel(), expected.ravel())
+
+
+def test_a_sigmoid_behind_the_head_is_one_of_real_numbers_again(tmp_path: Path) -> None:
+    """So that a loss reads the logits before it, as in a float32 network."""
+    case = _layer("FULLY_CONNECTED", (1, 12), (1, 5), (5, 12), {}, "FullyConnectedOptions")
+    ops = (*case.ops, Op("LOGISTIC", ("y",), "z"))
+    tensors = {**case.tensors, "z": ((1, 5), UNIT)}
+    shapes = {name: shape for name, (shape, _) in tensors.items()}
+    scales = {name: (float(np.float32(scale)), zero) for name, (_, (scale, zero)) in tensors.items()}
+    path = write(tmp_path / "net.tflite", ops, shapes, case.constants, dict.fromkeys(shapes, "INT8"), scales)
+    network = float_head(api.load(path))
+    assert [node.op for node in network.nodes] == ["dequantize", "linear", "sigmoid"]

@@ -16,6 +16,7 @@ from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.ops import check
 from micrograft.ops.builder import Builder
 from micrograft.ops.fixed_point import HIGH, LOW
+from micrograft.ops.lookup import LookupAttrs
 from micrograft.ops.quantize import DequantizeAttrs
 from micrograft.ops.quantized_conv import QuantizedConvAttrs
 from micrograft.ops.quantized_linear import QuantizedLinearAttrs
@@ -23,7 +24,7 @@ from micrograft.passes.prune import prune
 from micrograft.passes.rebuild import rebuild
 
 _BEHIND = ("dequantize", "quantized_softmax", "reshape")
-"""What may stand between the head and the output."""
+"""What may stand between the head and the output, beside a table of a function of one input."""
 
 
 def float_head(graph: Graph) -> Graph:
@@ -32,12 +33,16 @@ def float_head(graph: Graph) -> Graph:
         return graph
     behind: list[Node] = []
     head = graph.producers.get(graph.outputs[0].value.name)
-    while head is not None and head.op in _BEHIND and len(graph.readers.get(head.inputs[0].name, ())) == 1:
+    while head is not None and _stands_behind(head) and len(graph.readers.get(head.inputs[0].name, ())) == 1:
         behind.append(head)
         head = graph.producers.get(head.inputs[0].name)
     if head is None or not _is_head(head):
         return graph
     return _rewritten(graph, head, behind[::-1])
+
+
+def _stands_behind(node: Node) -> bool:
+    return node.op in _BEHIND or (isinstance(node.attrs, LookupAttrs) and bool(node.attrs.function))
 
 
 def _is_head(node: Node) -> bool:
@@ -61,6 +66,8 @@ def _rewritten(graph: Graph, head: Node, behind: list[Node]) -> Graph:
                 result = builder.nodes[-1].outputs[0]
             elif node.op == "quantized_softmax":
                 result = builder.add("softmax", (result,), origin=node.origin, name=node.outputs[0].name)
+            elif isinstance(node.attrs, LookupAttrs):
+                result = builder.add(node.attrs.function, (result,), origin=node.origin, name=node.outputs[0].name)
         else:
             builder.nodes.append(node)
     outputs = (replace(graph.outputs[0], value=result),)

@@ -107,7 +107,8 @@ class _Fusion(Fusion):
         if source is None or x is None or x.shape != value.shape:
             return False
         table, slopes = tabulated(value, source, self._graph, meaning(x), site.y)
-        name = site.node.op if site.node.inputs[0].name == source and len(site.node.inputs) == 1 else ""
+        alone = len(site.node.inputs) == 1 and site.node.inputs[0].name == source and site.node.attrs == Attrs()
+        name = site.node.op if alone else ""
         attrs = LookupAttrs(meaning(x), site.y, slopes, name)
         return self.define(site, "lookup", (x, self.table(table, f"{site.node.origin}.{site.node.op}")), attrs)
 
