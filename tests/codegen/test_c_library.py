@@ -43,13 +43,14 @@ def learn(runner: Runner, steps: int) -> None:
         runner.train_step(*sample(index))
 
 
-def test_the_written_library_stands_alone(tmp_path: Path) -> None:
+def test_the_written_library_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written compiles by itself, without a warning, with another compiler and no include path of ours."""
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("there is no gcc on this machine")
-    for index, graph in enumerate([mlp(), residual_cnn()]):
+    for index, (graph, calls) in enumerate([(mlp(), 1000), (residual_cnn(), 1000), (residual_cnn(), 7)]):
         directory = tmp_path / str(index)
+        monkeypatch.setattr("micrograft.codegen.model.MOST_CALLS", calls)
         emit(api.adapt(graph, api.Recipe((Full(),), Adam(), name="net", accumulate=3)), directory)
         strict = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-O2", "-c"]
         files = sorted(map(str, directory.rglob("*.c")))
@@ -63,6 +64,24 @@ def test_the_same_library_gives_the_same_bytes() -> None:
     first, second = library_files(library()), library_files(library())
     assert first == second
     assert not re.search(r"/tmp|/home|/work|20\d\d-\d\d", "".join(first.values()))
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_step_of_very_many_calls_is_several_functions(monkeypatch: pytest.MonkeyPatch, accumulate: int) -> None:
+    """They learn the same bits, and the stack that the plan states is enough."""
+    recipe = api.Recipe((Full(),), Adam(), name="net", accumulate=accumulate)
+    lib, states = api.adapt(residual_cnn(), recipe), []
+    x = np.random.default_rng(0).standard_normal(lib.input.user_shape).astype(np.float32)
+    for calls in (1000, 7):
+        monkeypatch.setattr("micrograft.codegen.model.MOST_CALLS", calls)
+        text = library_files(lib)["net.c"]
+        assert ("APART static void train_step_3" in text) == (calls == 7)
+        for where in (None, api.board("nrf52840")):
+            with api.running(lib, where) as runner:
+                for target in (0, 1, 2, 1):
+                    runner.train_step(x, np.array([target], np.int32))
+                states.append(runner.state())
+    assert len(set(states)) == 1
 
 
 def test_layer_names_stand_in_the_code() -> None:

@@ -60,6 +60,7 @@ def library_files(library: Library) -> dict[str, str]:
     accesses = {name: type_ for type_, name in ACCESSES.items()} | {"bytes": "unsigned char"}
     context = _context(library) | {
         "functions": functions,
+        "apart": any(len(function.parts) > 1 for function in functions.values()),
         "structs": list(constants.structs.values()),
         "headers": headers_of(kernels),
         "accesses": {
@@ -153,7 +154,8 @@ def _shape(value: Value) -> str:
 
 
 def _render(template: str, context: dict[str, object]) -> str:
-    return _environment().get_template(template).render(context)
+    text = _environment().get_template(template).render(context)
+    return re.sub(r"\n{3,}", "\n\n", text)  # whatever the branches of the template left
 
 
 @functools.cache

@@ -33,13 +33,23 @@ class ParamsStruct:
     fields: str
 
 
+MOST_CALLS = 1000
+"""Of kernels in one C function: compilers take much longer for one function of many thousands than for several."""
+
+
 @dataclass(frozen=True)
 class Function:
-    """The body of predict, evaluate or train_step: C lines, without the checks before and the copies after."""
+    """The body of predict, evaluate or train_step: C lines, without the checks before and the copies after.
 
-    lines: tuple[str, ...]
+    parts: one, or where there are very many calls, several that become functions of their own.
+    """
+
+    parts: tuple[tuple[str, ...], ...]
     result: str
-    uses_memory: bool
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(line for part in self.parts for line in part)
 
 
 @dataclass
@@ -102,14 +112,20 @@ def write_function(library: Library, plan: Plan, result: Value, constants: Const
     """The body of one function and the kernels that it calls."""
     locations = Locations(library, plan)
     guarded = library.step is not None and library.step.accumulate > 1
-    lines: list[str] = []
+    parts: list[list[str]] = [[]]
     kernels: set[str] = set()
-    inside = False
+    inside, written = False, 0
     for node in plan.schedule:
         calls = node_calls(node)
         kernels.update(kernel.function for kernel in calls)
         if not calls:
             continue
+        if written and written + len(calls) > MOST_CALLS:
+            parts[-1] += ["    }"] if inside else []
+            parts.append([])
+            inside, written = False, 0
+        lines = parts[-1]
+        written += len(calls)
         if guarded and (node.phase is Phase.UPDATE) != inside:
             inside = not inside
             lines.append("    if (due) {" if inside else "    }")
@@ -117,9 +133,8 @@ def write_function(library: Library, plan: Plan, result: Value, constants: Const
         lines.append(f"{' ' * indent}/* {describe(node)} */")
         for kernel in calls:
             lines += _call(kernel, constants.name(kernel, node.origin), locations, indent)
-    if inside:
-        lines.append("    }")
-    return Function(tuple(lines), locations.of(result), any("(memory, " in line for line in lines)), kernels
+    parts[-1] += ["    }"] if inside else []
+    return Function(tuple(map(tuple, parts)), locations.of(result)), kernels
 
 
 def _call(kernel: KernelCall, params: str, locations: Locations, indent: int) -> list[str]:
