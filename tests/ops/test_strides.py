@@ -62,7 +62,7 @@ def test_transposing_is_numpys(kernels: Kernels, shape: Shape, data: st.DataObje
 @pytest.mark.parametrize(("a", "b"), [((2, 3), (2,)), ((4, 5), (3, 5))])
 def test_shapes_that_do_not_go_together_are_refused(a: Shape, b: Shape) -> None:
     """The refusal names both operands."""
-    with pytest.raises(ShapeError, match=r"float32\(.*\) and float32\(.*\) do not go together"):
+    with pytest.raises(ShapeError, match=r"\(.*\) and \(.*\) do not go together"):
         node_of("add", Attrs(), [_counting(a), _counting(b)])
 
 

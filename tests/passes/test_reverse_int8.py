@@ -132,7 +132,7 @@ def test_rebuilt_codes_are_the_stored_ones(kind: type[nn.Module], method: str) -
 def test_training_gives_the_same_parameters(method: str) -> None:
     """Five steps in C with and without rebuilding, on the host and on an emulated board: the same bits."""
     board = find_board("stm32h743")
-    kept, rebuilt = (library(ReversibleCnn, 4, method, reversible=each) for each in (False, True))
+    kept, rebuilt = (library(ReversibleCnn, 8, method, reversible=each) for each in (False, True))
     assert rebuilt.step is not None and any("_rebuilt" in node.outputs[0].name for node in rebuilt.step.graph.nodes)
     assert rebuilt.memory.arena < kept.memory.arena
     results = []

@@ -10,7 +10,6 @@ static const uint32_t edges[16] = {
 int32_t fma_mismatches(uint32_t seed, uint32_t count);
 int32_t fma_edge_mismatches(void);
 int32_t sqrt_mismatches(uint32_t start, uint32_t step);
-int32_t scaled_mismatches(uint32_t seed, uint32_t count);
 void map_exp(const float *x, float *y, uint32_t count);
 void map_log(const float *x, float *y, uint32_t count);
 void map_tanh(const float *x, float *y, uint32_t count);
@@ -99,18 +98,4 @@ void map_erf(const float *x, float *y, uint32_t count) {
     for (i = 0; i < count; i++) {
         y[i] = mg_erf(x[i]);
     }
-}
-
-/* Sums of all sizes times factors of all kinds, many of them half way between two codes or next to it. */
-int32_t scaled_mismatches(uint32_t seed, uint32_t count) {
-    uint64_t state = seed;
-    int32_t found = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t bits = next(&state);
-        const int32_t sum = (int32_t)next(&state) >> (bits % 32u);
-        const int32_t multiplier = (int32_t)(0x40000000u | (next(&state) & 0x3FFFFFFFu & ~(uint32_t)0 << (bits >> 5) % 31u));
-        const int32_t shift = (int32_t)((bits >> 10) % 63u) - 31;
-        found += mg_scaled_in_integers(sum, multiplier, shift) != mg_scaled_in_floats(sum, multiplier, shift);
-    }
-    return found + (mg_scaled_in_integers(7, 0, 0) != 0) + (mg_scaled_in_integers(INT32_MIN, INT32_MAX, -31) != -1);
 }

@@ -69,8 +69,12 @@ class _Importer:
         self._read_names = _read_in(graph)
         self._draw_all(graph)
         for port in graph.output:
-            if port.type.tensor_type.elem_type == onnx.TensorProto.BOOL:
+            kind = port.type.tensor_type.elem_type
+            if kind == onnx.TensorProto.BOOL:
                 raise MicrograftError("it is BOOL, and micrograft gives numbers", where=f"output {port.name!r}")
+            if kind == onnx.TensorProto.UINT8:
+                problem = "it is UINT8, and codes in micrograft are int8"
+                raise MicrograftError(problem, where=f"output {port.name!r}", fix="dequantize it in the model")
         return self._network.graph(name, [(port.name, self._read(port.name, port.name)) for port in graph.output])
 
     def _draw_all(self, graph: Any) -> None:

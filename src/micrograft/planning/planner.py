@@ -20,8 +20,8 @@ from micrograft.planning.stream import stream_rows
 _ATTEMPTS = 4
 """How often a tighter budget is tried where the placement does not reach its lower bound."""
 
-_PLACING = Effort(work=2.0)
-"""Of the solver that places buffers."""
+_PLACING = Effort(work=0.5)
+"""Of the solver that places buffers: some ten seconds; what it proves it mostly proves in one."""
 
 _PLACED_EXACTLY = 600
 """Buffers, at most; the solver finds nothing in so short a time where there are more."""
@@ -85,7 +85,7 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
         found = rematerialize(plan.schedule, results, aim, effort or Effort(), plan.sample)
         if isinstance(found, Unreachable):
             raise _too_small(plan, found, budget)
-        smaller = _placed(found.schedule, results, plan.sample)
+        smaller = _placed(found.schedule, results, plan.sample, enough=budget)
         if smaller.arena <= budget:
             return replace(smaller, recomputation=found.recomputation)
         aim -= max(smaller.arena - budget, 4)
@@ -102,17 +102,19 @@ def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
     return MicrograftError(problem, where="planning", fix=fix)
 
 
-def _placed(order: tuple[Node, ...], results: Sequence[Value], sample: Value | None) -> Plan:
+def _placed(order: tuple[Node, ...], results: Sequence[Value], sample: Value | None, enough: int = 0) -> Plan:
+    """The plan of nodes in this order. enough: bytes of arena with which nobody looks for less."""
     shared = lifetimes(order, results, sample)
-    placement = _placement(shared.buffers)
+    placement = _placement(shared.buffers, enough)
     return Plan(
         order, shared.aliases, placement.buffers, placement.arena, shared.lower_bound, placement.bound, sample=sample
     )
 
 
-def _placement(buffers: Sequence[Buffer]) -> Placement:
-    """By the heuristic; by the solver where that has not reached the lower bound."""
+def _placement(buffers: Sequence[Buffer], enough: int) -> Placement:
+    """By the heuristic; by the solver where that has reached neither the lower bound nor what is enough."""
     found = Placement(place(buffers), aligned_bound(buffers))
-    if not found.is_best and len(buffers) <= _PLACED_EXACTLY and solver_is_there():
+    lacking = not found.is_best and found.arena > enough
+    if lacking and len(buffers) <= _PLACED_EXACTLY and solver_is_there():
         found = place_exactly(found.buffers, _PLACING)
     return found
