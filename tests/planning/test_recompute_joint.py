@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -126,3 +127,13 @@ def test_the_joint_answer_starts_from_one_that_is_known() -> None:
     found, proof = search_jointly(order, [step.loss], step.graph.sample, capacity, first, Effort(work=0.0))
     assert found is not None
     assert proof.bound <= found.work <= first.work
+
+
+def test_ctrl_c_stays_pythons_behind_the_joint_solver() -> None:
+    """Once it has run, an interrupt is the exception that it was before, and does not end the process."""
+    step = tiny(0)
+    order = schedule(step.graph, [step.loss])
+    capacity = peak(pose(order, [step.loss], step.graph.sample), Choice())
+    search_jointly(order, [step.loss], step.graph.sample, capacity, None, Effort())
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ortools.sat.python import cp_model
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,16 @@ NONE = Effort(0.0, 0.0)
 def solver_is_there() -> bool:
     """Whether ortools is installed."""
     return importlib.util.find_spec("ortools") is not None
+
+
+def new_solver(effort: Effort) -> cp_model.CpSolver:
+    """A solver that tries so hard. Raises ImportError where ortools is not installed."""
+    from ortools.sat.python import cp_model
+
+    solver = cp_model.CpSolver()
+    solver.parameters.catch_sigint_signal = False  # it would leave the process without Python's handler
+    solver.parameters.num_workers = effort.workers
+    solver.parameters.max_deterministic_time = effort.work
+    solver.parameters.max_time_in_seconds = effort.seconds
+    solver.parameters.random_seed = 0
+    return solver

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from micrograft.planning.effort import Effort
+from micrograft.planning.effort import Effort, new_solver
 from micrograft.planning.lifetimes import live_bytes
 from micrograft.planning.plan import ALIGNMENT, Buffer
 
@@ -57,12 +57,7 @@ def place_exactly(buffers: Sequence[Buffer], effort: Effort) -> Placement:
     model.add_no_overlap_2d(times, spaces)
     model.add_cumulative(times, [_words(buffer) for buffer in buffers], top)
     model.minimize(top)
-    solver = cp_model.CpSolver()
-    solver.parameters.catch_sigint_signal = False  # it would leave the process without Python's handler
-    solver.parameters.num_workers = effort.workers
-    solver.parameters.max_deterministic_time = effort.work
-    solver.parameters.max_time_in_seconds = effort.seconds
-    solver.parameters.random_seed = 0
+    solver = new_solver(effort)
     status = solver.solve(model)
     placed = tuple(buffers)
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):

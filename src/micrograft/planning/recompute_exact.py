@@ -9,10 +9,10 @@ modelled by halves of nodes).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from micrograft.planning.effort import Effort
+from micrograft.planning.effort import Effort, new_solver
 from micrograft.planning.plan import ALIGNMENT
 from micrograft.planning.recompute_bound import Row, least_end, least_work, rows
 from micrograft.planning.recompute_problem import Choice, Problem, Read, Tensor
@@ -42,6 +42,45 @@ def search_exactly(
     return _Model(problem, capacity).solve(first, effort)
 
 
+@dataclass(frozen=True)
+class ChoiceVariables:
+    """A `Choice` as the solver has it: of a unit whether and when it runs again, of a read which computation."""
+
+    runs: Sequence[cp_model.IntVar]
+    slot: Sequence[cp_model.IntVar]
+    again: Mapping[tuple[int, int], cp_model.IntVar]
+    again_in: Mapping[tuple[int, int], cp_model.IntVar]
+
+    def hint(self, model: cp_model.CpModel, choice: Choice, unused: int) -> None:
+        """Start from `choice`. unused: the slot of a unit that does not run again."""
+        for unit, (runs, slot) in enumerate(zip(self.runs, self.slot, strict=True)):
+            model.add_hint(runs, unit in choice.slots)
+            model.add_hint(slot, choice.slots.get(unit, unused))
+        for key, literal in self.again.items():
+            model.add_hint(literal, key in choice.again)
+        for key, literal in self.again_in.items():
+            model.add_hint(literal, key in choice.again_in)
+
+    def choice(self, solver: cp_model.CpSolver) -> Choice:
+        """What was found."""
+        slots = {
+            unit: solver.value(slot)
+            for unit, (runs, slot) in enumerate(zip(self.runs, self.slot, strict=True))
+            if solver.boolean_value(runs)
+        }
+        again = frozenset(key for key, literal in self.again.items() if solver.boolean_value(literal))
+        again_in = frozenset(key for key, literal in self.again_in.items() if solver.boolean_value(literal))
+        return Choice(slots, again, again_in)
+
+
+def recomputing_solver(effort: Effort) -> cp_model.CpSolver:
+    """The solver with what suits models of recomputation."""
+    solver = new_solver(effort)
+    solver.parameters.linearization_level = 2
+    solver.parameters.interleave_search = effort.workers == 1  # all ways of searching in turn, and deterministic
+    return solver
+
+
 class _Model:
     """The constraint model of one problem."""
 
@@ -65,6 +104,7 @@ class _Model:
             self._model.add(self._slot[unit] == problem.forward).only_enforce_if(~self._runs[unit])
         self._again: dict[tuple[int, int], cp_model.IntVar] = {}
         self._again_in: dict[tuple[int, int], cp_model.IntVar] = {}
+        self._variables = ChoiceVariables(self._runs, self._slot, self._again, self._again_in)
         found = rows(problem, capacity)
         uses: list[list[cp_model.IntVar]] = [[] for _ in problem.units]
         for stretch in problem.fixed:
@@ -189,41 +229,16 @@ class _Model:
     def solve(self, first: Choice | None, effort: Effort) -> tuple[Choice | None, Proof]:
         """Run the solver from an answer that is known."""
         if first is not None:
-            self._hint(first)
-        solver = self._cp.CpSolver()
-        solver.parameters.catch_sigint_signal = False  # it would leave the process without Python's handler
-        solver.parameters.num_workers = effort.workers
+            self._variables.hint(self._model, first, self._problem.forward)
         # a unit of its work takes longer the more there is
-        solver.parameters.max_deterministic_time = effort.work * min(1.0, _STEADY / len(self._problem.tensors))
-        solver.parameters.max_time_in_seconds = effort.seconds
-        solver.parameters.linearization_level = 2
-        solver.parameters.interleave_search = effort.workers == 1  # all ways of searching in turn, and deterministic
-        solver.parameters.random_seed = 0
+        solver = recomputing_solver(replace(effort, work=effort.work * min(1.0, _STEADY / len(self._problem.tensors))))
         status = solver.solve(self._model)
         if status == self._cp.INFEASIBLE:
             return None, Proof(0, infeasible=True)
         bound = max(self._least, round(solver.best_objective_bound))
         if status not in (self._cp.OPTIMAL, self._cp.FEASIBLE):
             return first, Proof(bound)
-        slots = {
-            unit: solver.value(slot)
-            for unit, (runs, slot) in enumerate(zip(self._runs, self._slot, strict=True))
-            if solver.boolean_value(runs)
-        }
-        again = frozenset(key for key, literal in self._again.items() if solver.boolean_value(literal))
-        again_in = frozenset(key for key, literal in self._again_in.items() if solver.boolean_value(literal))
-        found = Choice(slots, again, again_in)
+        found = self._variables.choice(solver)
         if first is not None and first.work(self._problem) <= found.work(self._problem):
             found = first
         return found, Proof(bound)
-
-    def _hint(self, choice: Choice) -> None:
-        """Start from `choice`."""
-        model = self._model
-        for unit, (runs, slot) in enumerate(zip(self._runs, self._slot, strict=True)):
-            model.add_hint(runs, unit in choice.slots)
-            model.add_hint(slot, choice.slots.get(unit, self._problem.forward))
-        for key, literal in self._again.items():
-            model.add_hint(literal, key in choice.again)
-        for key, literal in self._again_in.items():
-            model.add_hint(literal, key in choice.again_in)

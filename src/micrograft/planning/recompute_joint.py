@@ -16,7 +16,7 @@ from micrograft.ops import operator_of
 from micrograft.planning.effort import Effort
 from micrograft.planning.plan import ALIGNMENT
 from micrograft.planning.recompute_bound import any_order_rows, least_work
-from micrograft.planning.recompute_exact import Proof
+from micrograft.planning.recompute_exact import ChoiceVariables, Proof, recomputing_solver
 from micrograft.planning.recompute_problem import Choice, Ordered, Problem, Read, Tensor, pose, precedences
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class _Model:
         count, forward = len(problem.nodes), problem.forward
         self._runs = [self._model.new_bool_var(f"runs{unit}") for unit in range(len(problem.units))]
         self._slot = [self._model.new_int_var(forward, count - 1, f"slot{unit}") for unit in range(len(problem.units))]
+        self._variables = ChoiceVariables(self._runs, self._slot, self._again, self._again_in)
         self._starts: dict[int, cp_model.IntVar] = {}
         self._position = self._positions()
         self._add_precedences()
@@ -231,14 +232,10 @@ class _Model:
 
     def solve(self, first: Choice, effort: Effort) -> tuple[tuple[tuple[Node, ...], Choice] | None, Proof]:
         """Run the solver from the order as it is and an answer to it, which may exceed the capacity."""
-        self._hint(first)
-        solver = self._cp.CpSolver()
-        solver.parameters.num_workers = effort.workers
-        solver.parameters.max_deterministic_time = effort.work
-        solver.parameters.max_time_in_seconds = effort.seconds
-        solver.parameters.interleave_search = effort.workers == 1
-        solver.parameters.linearization_level = 2
-        solver.parameters.random_seed = 0
+        self._variables.hint(self._model, first, self._problem.forward)
+        for position, start in self._starts.items():
+            self._model.add_hint(start, position)
+        solver = recomputing_solver(effort)
         status = solver.solve(self._model)
         if status == self._cp.INFEASIBLE:
             return None, Proof(0, infeasible=True)
@@ -246,26 +243,7 @@ class _Model:
         if status not in (self._cp.OPTIMAL, self._cp.FEASIBLE):
             return None, proof
         place = [solver.value(position) for position in self._position]
-        slots = {
-            unit: solver.value(slot)
-            for unit, (runs, slot) in enumerate(zip(self._runs, self._slot, strict=True))
-            if solver.boolean_value(runs)
-        }
-        again = frozenset(key for key, literal in self._again.items() if solver.boolean_value(literal))
-        again_in = frozenset(key for key, literal in self._again_in.items() if solver.boolean_value(literal))
-        return (in_order(self._schedule, self._problem, place), Choice(slots, again, again_in)), proof
-
-    def _hint(self, choice: Choice) -> None:
-        model, problem = self._model, self._problem
-        for unit, (runs, slot) in enumerate(zip(self._runs, self._slot, strict=True)):
-            model.add_hint(runs, unit in choice.slots)
-            model.add_hint(slot, choice.slots.get(unit, problem.forward))
-        for position, start in self._starts.items():
-            model.add_hint(start, position)
-        for key, literal in self._again.items():
-            model.add_hint(literal, key in choice.again)
-        for key, literal in self._again_in.items():
-            model.add_hint(literal, key in choice.again_in)
+        return (in_order(self._schedule, self._problem, place), self._variables.choice(solver)), proof
 
 
 def in_order(schedule: Sequence[Node], problem: Problem, place: Sequence[int]) -> tuple[Node, ...]:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from micrograft.planning.effort import Effort
+from micrograft.planning.effort import Effort, new_solver
 from micrograft.search.costs import FREE, Cost, Forward
 from micrograft.search.pieces import Piece
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
-EFFORT = Effort(seconds=10.0, workers=8)
+EFFORT = Effort(seconds=10.0, work=float("inf"), workers=8)
 
 _UNIT = 1_000_000
 """Gains are counted in millionths."""
@@ -91,11 +91,7 @@ class _Model:
 
     def solve(self, effort: Effort) -> Selection:
         """The best selection found."""
-        solver = self._cp.CpSolver()
-        solver.parameters.catch_sigint_signal = False  # it would leave the process without Python's handler
-        solver.parameters.max_time_in_seconds = effort.seconds
-        solver.parameters.num_workers = effort.workers
-        solver.parameters.random_seed = 0
+        solver = new_solver(effort)
         if solver.solve(self._model) not in (self._cp.OPTIMAL, self._cp.FEASIBLE):
             return NOTHING
         found = [item for item, var in zip(self._items, self._taken, strict=True) if solver.value(var)]
