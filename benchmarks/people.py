@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.accuracy.activity import carried, untrained
+from benchmarks.accuracy.trials import SHARED
 from micrograft import api, get_peft_model
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
@@ -18,8 +19,6 @@ from micrograft.passes.attach_optimizer import SGD
 from micrograft.peft.head import Head
 from micrograft.samples import Samples
 from micrograft.search.holdout import Episode, some_shots
-
-SHARED = Path(__file__).parents[2] / "shared"
 
 
 @dataclass(frozen=True)
@@ -88,33 +87,18 @@ def _drawn_digits(speaker: str, seed: int) -> Episode:
     return Episode(_takes(learned), _takes(own & (take >= 10)))
 
 
-@cache
-def _carried() -> dict[str, Array]:
-    """x: (n, 6, 64) float32: acceleration in units of gravity, rotation in rad/s."""
-    with np.load(SHARED / "data" / "activity_phone_watch.npz") as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    x = arrays["x"].astype(np.float32).transpose(0, 2, 1)
-    x[:, :3] /= 9.81
-    return {**arrays, "x": np.ascontiguousarray(x), "y": arrays["y"].astype(np.int64)}
-
-
 def _watchers(part: int, places: slice) -> list[str]:
     """Places 0 to 7 are searched, 8 to 15 judge, the phones of the others teach beforehand."""
-    return list(np.roll(np.unique(_carried()["subject"]), -8 * part)[places])
+    return list(np.roll(np.unique(carried()["subject"]), -8 * part)[places])
 
 
 def _phones(part: int) -> Graph:
     """A network that knows the phones of everybody else."""
-    data = _carried()
+    data = carried()
     chosen = np.isin(data["subject"], _watchers(part, slice(16, None))) & (data["device"] == "phone")
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    module = nn.Sequential(
-        *(nn.Conv1d(6, 32, 5, 2, 2), nn.BatchNorm1d(32), nn.ReLU()),
-        *(nn.Conv1d(32, 48, 5, 2, 2), nn.BatchNorm1d(48), nn.ReLU()),
-        *(nn.Conv1d(48, 48, 3, 1, 1), nn.BatchNorm1d(48), nn.ReLU()),
-        *(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(48, len(data["classes"]))),
-    )
+    module = untrained()
     x, y = torch.from_numpy(data["x"][chosen]), torch.from_numpy(data["y"][chosen])
     optimizer = torch.optim.AdamW(module.parameters(), 3e-3, weight_decay=1e-2)
     for _ in range(15):
@@ -127,13 +111,13 @@ def _phones(part: int) -> Graph:
 
 def _windows(person: str) -> list[Array]:
     """Of each activity on the watch, in the order of time."""
-    data = _carried()
+    data = carried()
     own = (data["subject"] == person) & (data["device"] == "watch")
     return [np.flatnonzero(own & (data["y"] == label)) for label in np.unique(data["y"][own])]
 
 
 def _stretches(person: str, learned: Callable[[int], slice], judged: Callable[[int], slice]) -> Episode:
-    data, windows = _carried(), _windows(person)
+    data, windows = carried(), _windows(person)
     given, asked = (np.concatenate([each[part(len(each))] for each in windows]) for part in (learned, judged))
     return Episode(*(Samples(data["x"][places], data["y"][places]) for places in (given, asked)))
 

@@ -26,7 +26,7 @@ LEARNED, JUDGED = 0.4, 0.5
 
 
 @cache
-def _data() -> dict[str, Array]:
+def carried() -> dict[str, Array]:
     """x: (n, 6, 64) float32: acceleration in units of gravity, rotation in rad/s."""
     with np.load(SHARED / "data" / "activity_phone_watch.npz") as archive:
         arrays = {name: archive[name] for name in archive.files}
@@ -37,7 +37,7 @@ def _data() -> dict[str, Array]:
 
 def groups() -> list[str]:
     """The people with most windows on their watch."""
-    data = _data()
+    data = carried()
     names, counts = np.unique(data["subject"][data["device"] == "watch"], return_counts=True)
     return sorted(names[np.argsort(-counts, kind="stable")][:PEOPLE].tolist())
 
@@ -57,7 +57,7 @@ def rows() -> list[Row]:
 
 
 def run(trial: Trial) -> float:
-    data = _data()
+    data = carried()
     own = (data["subject"] == trial.group) & (data["device"] == "watch")
     first, last = [], []
     for label in np.unique(data["y"][own]):
@@ -70,13 +70,13 @@ def run(trial: Trial) -> float:
     return learn(network, trial, Samples(x[given], y[given]), Samples(x[asked], y[asked]))
 
 
-def _module() -> nn.Sequential:
+def untrained() -> nn.Sequential:
     """16,133 parameters: three convolutions over time, the mean over time, and a head."""
     return nn.Sequential(
         *(nn.Conv1d(6, 32, 5, 2, 2), nn.BatchNorm1d(32), nn.ReLU()),
         *(nn.Conv1d(32, 48, 5, 2, 2), nn.BatchNorm1d(48), nn.ReLU()),
         *(nn.Conv1d(48, 48, 3, 1, 1), nn.BatchNorm1d(48), nn.ReLU()),
-        *(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(48, len(_data()["classes"]))),
+        *(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(48, len(carried()["classes"]))),
     )
 
 
@@ -84,7 +84,7 @@ def _module() -> nn.Sequential:
 def _start(kind: str, person: str) -> Graph:
     """The network that knows the phones of everybody else, in float32 or quantized after training."""
     torch.manual_seed(0)
-    module, data = _module(), _data()
+    module, data = untrained(), carried()
     others = (data["subject"] != person) & (data["device"] == "phone")
     x, y = torch.from_numpy(data["x"][others]), torch.from_numpy(data["y"][others])
     path = FOLDER / "starts" / f"activity_{person}.pt"

@@ -44,11 +44,16 @@ class QuantizedAddAttrs(Attrs):
 
 
 def _infer(attrs: QuantizedAddAttrs, types: Types) -> Types:
-    a, b = types
-    check_codes(a, attrs.a.zero, "the first input")
-    check_codes(b, attrs.b.zero, "the second input")
-    shape = stretched_shape(a.shape, b.shape)
-    return attrs.y.type(shape), TensorType(shape, DType.BIT)
+    return infer_of_two(attrs.a, attrs.b, attrs.y, types)
+
+
+def infer_of_two(a: Quantization, b: Quantization, y: Codes, types: Types) -> Types:
+    """The types of an operator of two int8 tensors that are stretched to each other, and of its mask."""
+    left, right = types
+    check_codes(left, a.zero, "the first input")
+    check_codes(right, b.zero, "the second input")
+    shape = stretched_shape(left.shape, right.shape)
+    return y.type(shape), TensorType(shape, DType.BIT)
 
 
 def _evaluate(attrs: QuantizedAddAttrs, arrays: Arrays) -> Arrays:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Block, Node
-from micrograft.ir.types import DType, Quantization, Shape, TensorType, Value
+from micrograft.ir.types import DType, Quantization, Shape, Value
 from micrograft.ops.arithmetic import SHAPES, stretched_shape, sum_to
 from micrograft.ops.block import contracted, contraction, group
 from micrograft.ops.broadcast import broadcast_fields
 from micrograft.ops.fixed_point import Rounding, multiplier_of
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
-from micrograft.ops.requantization import Codes, check_codes, codes_gradient, sample_codes, with_mask
+from micrograft.ops.quantized_add import infer_of_two
+from micrograft.ops.requantization import Codes, codes_gradient, sample_codes, with_mask
 from micrograft.ops.strides import stretched, walk
 
 
@@ -46,11 +47,7 @@ class ProductGradientAttrs(Attrs):
 
 
 def _infer(attrs: QuantizedMulAttrs, types: Types) -> Types:
-    a, b = types
-    check_codes(a, attrs.a.zero, "the first input")
-    check_codes(b, attrs.b.zero, "the second input")
-    shape = stretched_shape(a.shape, b.shape)
-    return attrs.y.type(shape), TensorType(shape, DType.BIT)
+    return infer_of_two(attrs.a, attrs.b, attrs.y, types)
 
 
 def _evaluate(attrs: QuantizedMulAttrs, arrays: Arrays) -> Arrays:
