@@ -5,6 +5,12 @@
 
 #include "mg_choice.h"
 
+#ifndef MG_NUMBER
+#define MG_NUMBER float
+#define MG_BEATS(a, b) ((a) >= (b))
+#define MG_FIRST(a, b) (MG_BEATS(a, b) || (a) != (a))
+#endif
+
 static inline void mg_extreme(const mg_broadcast_params *params, const MG_NUMBER *a, const MG_NUMBER *b, MG_NUMBER *y,
                               uint8_t *left, uint8_t *right) {
     int32_t index[MG_OUTER_AXES] = {0};

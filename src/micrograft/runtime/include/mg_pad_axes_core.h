@@ -4,6 +4,10 @@
 
 #include "mg_pad.h"
 
+#ifndef MG_MOVED
+#define MG_MOVED float
+#endif
+
 static inline void mg_pad_axes(const mg_pad_axes_params *params, MG_MOVED constant, const MG_MOVED *x, MG_MOVED *y) {
     int32_t index[MG_OUTER_AXES] = {0};
     for (int32_t row = 0; row < params->rows; ++row) {

@@ -4,6 +4,10 @@
 
 #include "mg_resize.h"
 
+#ifndef MG_MOVED
+#define MG_MOVED float
+#endif
+
 static inline void mg_resize_nearest(const mg_resize_params *params, const MG_MOVED *x, MG_MOVED *y) {
     const mg_scaling *const width = &params->width;
     int32_t rest;
