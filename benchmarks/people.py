@@ -1,4 +1,4 @@
-"""People in the shared data sets: who teaches a network beforehand, whom a search learns, who judges it."""
+"""Who teaches a network beforehand, whom a search learns, who judges it: people, or cameras, of the shared data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks import cameras
 from benchmarks.accuracy.activity import carried, untrained
 from benchmarks.accuracy.trials import SHARED
 from micrograft import api, get_peft_model
@@ -26,7 +27,7 @@ class Study:
     """network, searched, judging: of a part. episode: of a person and fold, as the search splits what it has.
 
     drawn: of a person and a seed, for judging. ram: bytes. judged: samples that judge in a trial of the search.
-    again: rounds of the race.
+    again: rounds of the race. rate: the learning rate that is tried first.
     """
 
     network: Callable[[int], Graph]
@@ -39,6 +40,7 @@ class Study:
     epochs: int
     judged: int
     again: int
+    rate: float
 
 
 SHOTS = 5
@@ -140,7 +142,7 @@ STUDIES = {
         lambda part: _speakers(part, slice(4, 6)),
         _digits,
         _drawn_digits,
-        *("stm32f746", 160_000, 3, 80, 2),
+        *("stm32f746", 160_000, 3, 80, 2, 0.2),
     ),
     "activity": Study(
         _phones,
@@ -148,6 +150,14 @@ STUDIES = {
         lambda part: _watchers(part, slice(8, 16)),
         _activity,
         _drawn_activity,
-        *("nrf52840", 65_536, 3, 80, 3),
+        *("nrf52840", 65_536, 3, 80, 3, 0.2),
+    ),
+    "signs": Study(
+        cameras.network,
+        cameras.searched,
+        cameras.judging,
+        cameras.episode,
+        cameras.drawn,
+        *("stm32f446", 98_304, 2, 80, 3, 0.05),
     ),
 }

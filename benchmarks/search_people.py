@@ -1,13 +1,16 @@
-"""A search on real data, judged by people that it never heard or saw: what it found beside methods that treat all
-layers alike, each within the RAM of one of them.
+"""A search on real data, judged by people (or cameras) that it never heard or saw.
 
-    python -m benchmarks.search_people digits|activity [--part 0] [--out DIR]       searches, judges, prints
-    python -m benchmarks.search_people digits --parts 3                             and all parts together
+What it found stands beside methods that treat all layers alike, each within the RAM of one of them.
+
+    python -m benchmarks.search_people digits|activity|signs [--part 0] [--out DIR]     searches, judges, prints
+    python -m benchmarks.search_people digits --parts 3                                 and all parts together
 
 digits: MLPerf Tiny's keyword network with a ten-way head that one speaker has taught; the search learns three others,
 five recordings of each digit; the last two judge. A part turns the speakers round, so that each judges once.
 activity: a network that knows the phones of seven people; the search learns the watches of eight others, the first
 recordings of each activity; eight others judge. A part turns the 23 people round.
+signs: a network that knows photographs of hands; the search learns eight cameras, eight photographs of each digit;
+eight others judge, by photographs of other people (benchmarks/cameras.py).
 
 Finished trials are kept below DIR and are not run again. Judging takes three draws of what is learned, its order
 and new parameters; wall time and processor time are printed.
@@ -83,7 +86,7 @@ def run(study: Study, part: int, out: Path, jobs: int | None) -> list[Line]:
     quest = Quest(
         network,
         api.board(study.board),
-        Recipe((Head(),), SGD(lr=0.2)),
+        Recipe((Head(),), SGD(lr=study.rate)),
         rounds[0],
         steps=study.epochs * max(len(each.learn) for each in rounds[0]),
         ram=study.ram,

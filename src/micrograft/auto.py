@@ -61,7 +61,7 @@ def choose(
     """
     limits = limits or Limits()
     task = _task(network, board, data, calibration, epochs, counted=limits.on(board) is not None)
-    before = judge_untrained(task) if task.episodes else None
+    before = judge_untrained(task, recipe.loss) if task.episodes else None
     tried = list(candidates(network, recipe))
     found: dict[Recipe, Outcome | MicrograftError] = {}
     for each, outcome in run_all(run_trial, task, tried, cores() if processes is None else processes):

@@ -17,6 +17,7 @@ import numpy as np
 from micrograft import api
 from micrograft.api import Progress
 from micrograft.boards import Board
+from micrograft.codegen.artifact import Library
 from micrograft.errors import MicrograftError
 from micrograft.explain import block_and_buffers
 from micrograft.ir.graph import Graph
@@ -27,11 +28,13 @@ from micrograft.peft.sparse import Sparse
 from micrograft.race import Finalist, Race
 from micrograft.recipe import Recipe
 from micrograft.report.findings import Comparison, Contribution, Findings, Point, with_front
+from micrograft.report.record import Bill
 from micrograft.search.candidates import RANKS as UNIFORM_RANKS
 from micrograft.search.candidates import as_pieces, layered, uniform
 from micrograft.search.costs import FREE, Cost, ram_of, union
 from micrograft.search.evolve import Evolution, Objectives, evolve
 from micrograft.search.holdout import Episode, spread
+from micrograft.search.limits import Room
 from micrograft.search.pieces import RANKS, RATIOS, Piece, compose, head_pieces, pieces
 from micrograft.search.select import Budget, Item, Selection, select
 from micrograft.search.standings import Standings
@@ -57,7 +60,8 @@ class Quest:
     samples each, spread evenly. again: the same tasks with other samples to learn from, for each round of the race, or
     () for one round with the same; there all are learned, and judged by THOROUGH times as many samples.
     with_head: whether the head is trained in any case, as a new one must be. ram: bytes, of everything, stack included.
-    written: bytes of trained parameters and optimizer state, at most. work: estimated instructions of a step, at most.
+    written: bytes of trained parameters and optimizer state, at most. work: instructions of a step, at most; the search
+    goes by the estimate that fits what the emulator counts of this network, and the end by the emulator.
     rates: factors on the learning rate, each tried. ratios, ranks: of pieces that are trained alone.
     """
 
@@ -82,8 +86,12 @@ class Quest:
 def search(quest: Quest, store: Store, run: Run, progress: Progress | None = None) -> tuple[Findings, dict[str, str]]:
     """The findings, and the schemes in TOML that methods on the front need, by file name.
 
-    store: of what was measured. run: where trials run. Raises MicrograftError where nothing fits the budget.
+    store: of what was measured. run: where trials run. Raises MicrograftError where nothing fits the budget, or the
+    budget does not fit the board.
     """
+    if quest.ram > quest.board.ram.size:
+        problem = f"the budget is {quest.ram:,} bytes of RAM, and the board has {quest.board.ram.size:,}"
+        raise MicrograftError(problem, where=quest.board.name, fix="ask for less, or name a larger board")
     return _Search(quest, store, run, progress).run()
 
 
@@ -105,27 +113,29 @@ class _Search:
         self._progress = progress
         self._start = time.monotonic()
         network = quest.network
-        self._stack = self._smallest_stack()
+        self._head = self._head_alone()
+        self._stack = self._head[1].ram.stack
         self._forward = as_it_came(network)
         calibration = quest.episodes[0].learn.x[: api.CALIBRATION_SAMPLES]
-        block = quest.ram - self._stack
+        on_board = Task(network, quest.board, calibration)
+        self._linking = Linking(on_board, store, run, progress)
+        work = None if quest.work is None else self._linking.estimate(quest.work, quest.recipe, self._forward)
+        self._room = Room(quest.ram - self._stack, quest.written, work)
         searched = _judged_by(quest.episodes[: quest.searched], quest.judged)
-        task = Task(network, None, calibration, searched, quest.steps, quest.rates, block=block)
+        task = Task(network, None, calibration, searched, quest.steps, quest.rates, room=self._room)
         self._laboratory = Laboratory(task, quest.recipe, store, run, progress)
         self._rounds = [
             Laboratory(
                 replace(
                     task,
                     episodes=_judged_by(each, THOROUGH * quest.judged),
-                    rates=quest.rates if number == 1 else (1.0,),
+                    rates=(1.0,),
                     seed=number,
                 ),
                 *(quest.recipe, store, run, progress),
             )
             for number, each in enumerate(quest.again or (quest.episodes,), 1)
         ]
-        on_board = Task(network, quest.board, calibration)
-        self._linking = Linking(on_board, store, run, progress)
         self._always = head_pieces(network) if quest.with_head else frozenset()
         self._tried: dict[Methods, _Tried] = {}
         ranks = sorted({*quest.ranks, *UNIFORM_RANKS})
@@ -134,7 +144,7 @@ class _Search:
         self._proof = ""
 
     def run(self) -> tuple[Findings, dict[str, str]]:
-        before = judge_untrained(self._laboratory.task)
+        before = judge_untrained(self._laboratory.task, self._quest.recipe.loss)
         self._uniform()
         items, base = self._contributions(before.merit)
         self._select(items, base)
@@ -143,8 +153,7 @@ class _Search:
         finalists = self._race() if self._tried else {}
         points, schemes = _with_schemes(self._points(finalists))
         if not any(point.confirmed is not None for point in points):
-            fix = "allow more RAM, or take a network with smaller activations"
-            raise MicrograftError(f"nothing can be trained in {self._quest.ram:,} bytes of RAM", fix=fix)
+            raise self._too_tight()
         labs = (self._laboratory, *self._rounds)
         best, comparisons, noise = _decided(points, finalists, self._quest.ram)
         findings = Findings(
@@ -180,16 +189,10 @@ class _Search:
     def _measure(self, origin: str, wanted: Sequence[Methods], what: str = "") -> list[Result | None]:
         """Results within all limits; they are among the points from then on."""
         results = self._laboratory.measure(wanted, what or f"trials: {origin}")
-        kept = [result if result is not None and self._is_allowed(result) else None for result in results]
-        for methods, result in zip(wanted, kept, strict=True):
+        for methods, result in zip(wanted, results, strict=True):
             if result is not None:
                 self._tried.setdefault(methods, _Tried(origin, methods, result))
-        return kept
-
-    def _is_allowed(self, result: Result) -> bool:
-        quest = self._quest
-        fits = quest.written is None or result.cost.own <= quest.written
-        return fits and (quest.work is None or result.work <= quest.work)
+        return results
 
     def _contributions(self, before: float) -> tuple[list[Item], Result | None]:
         """What each piece gains alone, over what is always trained."""
@@ -211,8 +214,7 @@ class _Search:
         """Measure what the solver selects for several budgets."""
         if not items:
             return
-        block = self._laboratory.task.block
-        assert block is not None
+        block = self._quest.ram - self._stack
         least = min(ram_of(union([item.cost, *self._borne(base)]), self._forward) for item in items)
         selected = []
         for share in SHARES:
@@ -229,7 +231,7 @@ class _Search:
         always = base.cost if base is not None else FREE
         ram, best, seen = block, None, set()
         for _ in range(ROUNDS):
-            found = select(items, Budget(ram, quest.written, quest.work), self._forward, always)
+            found = select(items, Budget(ram, quest.written, self._room.work), self._forward, always)
             if not found.chosen or found.chosen in seen:
                 break
             seen.add(found.chosen)
@@ -266,32 +268,25 @@ class _Search:
 
     def _race(self) -> dict[Methods, Finalist]:
         """What may be taken within the budget and within the RAM of each uniform method, and these themselves."""
-        block = self._laboratory.task.block
-        assert block is not None
         results = {methods: tried.result for methods, tried in self._tried.items()}
         always = {methods: tried.result for methods, tried in self._tried.items() if tried.origin == "uniform"}
-        levels = sorted({block, *(result.block for result in always.values())})
+        levels = sorted({self._quest.ram - self._stack, *(result.block for result in always.values())})
         return Race(self._quest.recipe, results, levels, frozenset(always), self._rounds).run()
 
     def _points(self, finalists: dict[Methods, Finalist]) -> list[Point]:
-        """Everything that was measured, the front first: linked for the board, its instructions counted."""
+        """Everything that was measured, the front first; finalists linked for the board and their instructions counted,
+        but for those that need more than the budget after all."""
         recipes = {methods: finalist.recipe for methods, finalist in finalists.items()}
         ram = self._linking.ram(list(recipes.values()))
-        points = []
-        for methods, tried in self._tried.items():
-            point = self._point(tried, finalists.get(methods))
-            if methods not in recipes:
-                points.append(point)
-            elif recipes[methods] in ram:
-                points.append(replace(point, ram=ram[recipes[methods]], linked=True))
-        points = with_front([point for point in points if point.ram <= self._quest.ram])
-        of_front = {methods_text(methods): recipe for methods, recipe in recipes.items()}
-        wanted = {point: of_front[point.method] for point in points if point.on_front and point.linked}
-        counts = self._linking.instructions(list(wanted.values()))
-        return [
-            replace(point, instructions=counts[wanted[point]], counted=True) if wanted.get(point) in counts else point
-            for point in points
-        ]
+        small = [recipe for recipe, size in ram.items() if size <= self._quest.ram]
+        counts, most = self._linking.instructions(small), self._quest.work
+        points = [self._point(tried, None) for methods, tried in self._tried.items() if methods not in recipes]
+        for methods, recipe in recipes.items():
+            if recipe in counts and (most is None or counts[recipe] <= most):
+                point = self._point(self._tried[methods], finalists[methods])
+                exact = replace(point, ram=ram[recipe], instructions=counts[recipe], linked=True, counted=True)
+                points.append(exact)
+        return with_front(points)
 
     def _point(self, tried: _Tried, finalist: Finalist | None) -> Point:
         result = tried.result
@@ -317,10 +312,24 @@ class _Search:
         """What is always trained."""
         return [base.cost] if base is not None else []
 
-    def _smallest_stack(self) -> int:
-        """bytes, of training the head: what the search takes for every method until it links."""
+    def _head_alone(self) -> tuple[Library, Bill]:
+        """Training the head: its stack is what the search takes for every method until it links."""
         recipe = replace(self._quest.recipe, methods=(Head(),))
-        return api.plan(api.adapt(self._quest.network, recipe), recipe, self._quest.board).ram.stack
+        library = api.adapt(self._quest.network, recipe)
+        return library, api.plan(library, recipe, self._quest.board)
+
+    def _too_tight(self) -> MicrograftError:
+        """That the budgets admit nothing, beside what training the head would need."""
+        quest, (library, bill) = self._quest, self._head
+        limits = [f"{quest.ram:,} bytes of RAM"]
+        limits += [f"{quest.written:,} bytes written"] if quest.written is not None else []
+        limits += [f"{quest.work:,} instructions a step"] if quest.work is not None else []
+        recipe = replace(quest.recipe, methods=(Head(),))
+        counted = self._linking.instructions([recipe]).get(recipe)
+        needs = f"{bill.ram.total:,} bytes of RAM, {library.memory.arena_offset:,} written"
+        needs += f", {counted:,} instructions a step" if counted is not None else ""
+        fix = f"allow more, or take a smaller network; training the head alone needs {needs}"
+        return MicrograftError(f"nothing can be trained in {', '.join(limits)}", fix=fix)
 
     def _rule(self) -> str:
         quest = self._quest

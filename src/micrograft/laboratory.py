@@ -108,17 +108,17 @@ class Laboratory:
             result = Result.read(found) if found is not None else None
         except (KeyError, TypeError):
             return False  # it is not what we wrote: it is measured again
-        if result is None or (result.learned is None and not self._is_large(result)):
-            return False  # or it was too large for another budget, and was not tried
+        if result is None or (result.learned is None and self._is_allowed(result)):
+            return False  # or it needed too much for another budget, and was not tried
         self._known[recipe] = result
         self.remembered += 1
         return True
 
     def _usable(self, result: Result | None) -> Result | None:
-        return None if result is None or not result.learned or self._is_large(result) else result
+        return result if result is not None and result.learned and self._is_allowed(result) else None
 
-    def _is_large(self, result: Result) -> bool:
-        return self.task.block is not None and result.block > self.task.block
+    def _is_allowed(self, result: Result) -> bool:
+        return self.task.room.holds(result.block, result.cost.own, result.work)
 
     def _key(self, recipe: Recipe) -> str:
         return key_of(self._digest, repr(recipe))

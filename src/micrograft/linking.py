@@ -6,12 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from micrograft import api
 from micrograft.api import Progress
-from micrograft.errors import MicrograftError
+from micrograft.explain import step_work
 from micrograft.laboratory import Run, task_digest
+from micrograft.peft.bias import Bias
+from micrograft.peft.full import Full
+from micrograft.peft.head import Head
+from micrograft.peft.lora import LoRA
 from micrograft.recipe import Recipe
+from micrograft.search.costs import Forward
 from micrograft.search.store import Store, key_of
 from micrograft.trial import Outcome, Task, run_trial
+
+PROBES = ((Head(),), (Bias(),), (LoRA(),), (Full(),))
+"""Steps that show how the estimate and the emulator's count go together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +45,22 @@ class Linking:
         task = replace(self.task, counted=True)
         return self._known("counting instructions", task, recipes, lambda outcome: outcome.instructions)
 
+    def estimate(self, most: int, recipe: Recipe, forward: Forward) -> int:
+        """The estimated instructions of a step of which the emulator counts `most`.
+
+        Least squares find a factor for the forward pass and one for what runs beside it, by steps that differ much.
+        """
+        counts = self.instructions([replace(recipe, methods=methods) for methods in PROBES])
+        steps = [api.adapt(self.task.network, each, self.task.calibration).train for each in counts]
+        beside = [step_work(step) - forward.work for step in steps if step is not None]
+        if not counts:
+            return most
+        wanted = np.array(list(counts.values()), float)
+        ahead, behind = np.linalg.lstsq(np.array([[forward.work, each] for each in beside], float), wanted)[0]
+        if min(ahead, behind) <= 0:
+            ahead = behind = float(np.median(wanted / (forward.work + np.array(beside, float))))
+        return max(0, int(forward.work + (most - ahead * forward.work) / behind))
+
     def _known(
         self, what: str, task: Task, recipes: Sequence[Recipe], figure_of: Callable[[Outcome], Any]
     ) -> dict[Recipe, int]:
@@ -44,7 +71,8 @@ class Linking:
         found = {recipe: int(known["figure"]) for recipe, known in stored.items() if known and "figure" in known}
         new, done = [recipe for recipe in keys if recipe not in found], len(found)
         for recipe, outcome in self.run(run_trial, task, new):
-            figure = None if isinstance(outcome, MicrograftError) else figure_of(outcome)
+            fits = isinstance(outcome, Outcome) and outcome.recipe == recipe  # else it fits by computing values again
+            figure = figure_of(outcome) if fits else None
             if figure is not None:
                 self.store.put(keys[recipe], {"figure": figure})
                 found[recipe] = figure

@@ -118,6 +118,7 @@ class PeftModel:
         x: Array | None = None,
         y: Array | None = None,
         *,
+        loss: str | None = None,
         epochs: int = 1,
         limits: Limits | None = None,
         processes: int | None = None,
@@ -126,12 +127,13 @@ class PeftModel:
         """Try the sensible methods on a board, and take the best one in place of the methods that there are.
 
         x, y: (n, *input shape) samples and targets, of which some are held out to judge by; without them what is
-        trained ranks the plans. Nothing is learned from them yet: that is what `train` does. limits: of a training
-        step. processes: as many as there are cores unless told otherwise. Raises MicrograftError.
+        trained ranks the plans. Nothing is learned from them yet: that is what `train` does. loss: what suits y unless
+        told otherwise. limits: of a training step. processes: as many as there are cores unless told otherwise. Raises
+        MicrograftError.
         """
         data = None
         if x is not None and y is not None:
-            self.recipe = replace(self.recipe, loss=usual_loss(y))
+            self.recipe = replace(self.recipe, loss=loss or usual_loss(y))
             data = Samples(check_inputs(x, self.network.inputs[0]), y)
         chosen = choose(
             self.network,

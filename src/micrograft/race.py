@@ -7,7 +7,6 @@ these rounds count in the end, the same ones for every finalist, so that the luc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +23,9 @@ KEPT = 8
 LEAST = 3
 """How many are kept in any case."""
 
+RATES = 2
+"""How many learning rates of each, the best ones in the search, the first round tries."""
+
 
 @dataclass(frozen=True, eq=False)
 class Finalist:
@@ -39,7 +41,7 @@ class Finalist:
 
 class Race:
     """tried: what the search measured. levels: bytes of RAM, for each of which the best is wanted. always: candidates
-    that are never dropped, to compare with. rounds: a laboratory for each; the first one's tries all learning rates.
+    that are never dropped, to compare with. rounds: a laboratory for each, which tries recipes as they are.
     """
 
     def __init__(
@@ -62,11 +64,16 @@ class Race:
         found: dict[Methods, Finalist] = {}
         for number, laboratory in enumerate(self._rounds):
             kept = self._best(merits, max(LEAST, KEPT >> number))
-            recipes = [found[each].recipe if found else replace(self._recipe, methods=each) for each in kept]
+            recipes = {each: [found[each].recipe] if found else self._recipes(each) for each in kept}
+            every = [recipe for each in recipes.values() for recipe in each]
             what = f"measuring again, round {number + 1} of {len(self._rounds)}"
-            results = laboratory.measure_recipes(recipes, what)
-            pairs = [(methods, result) for methods, result in zip(kept, results, strict=True) if result is not None]
-            found = {methods: self._with(methods, found.get(methods), result) for methods, result in pairs}
+            results = dict(zip(every, laboratory.measure_recipes(every, what), strict=True))
+            again = {methods: _learned(results, recipes[methods]) for methods in kept}
+            found = {
+                methods: self._with(methods, found.get(methods), learned)
+                for methods, learned in again.items()
+                if learned
+            }
             merits = {methods: finalist.merit for methods, finalist in found.items()}
         return found
 
@@ -79,14 +86,24 @@ class Race:
             chosen.update([methods for methods in others if self._tried[methods].block <= level][:count])
         return [methods for methods in merits if methods in chosen]
 
-    def _with(self, methods: Methods, finalist: Finalist | None, result: Result) -> Finalist:
+    def _recipes(self, methods: Methods) -> list[Recipe]:
+        """At the learning rates that did best in the search."""
+        learned = self._tried[methods].learned or ()
+        return [at_rate(replace(self._recipe, methods=methods), each.rate) for each in learned[:RATES]]
+
+    def _with(self, methods: Methods, finalist: Finalist | None, learned: Sequence[Learned]) -> Finalist:
         """With one round more; the first one settles the learning rate, by what the search and that round gave."""
-        assert result.learned
         if finalist is not None:
-            return replace(finalist, merits=np.vstack([finalist.merits, _merits(result.learned[0])]))
+            return replace(finalist, merits=np.vstack([finalist.merits, _merits(learned[0])]))
         before = {each.rate: each.score.merit for each in self._tried[methods].learned or ()}
-        best = max(result.learned, key=lambda each: before.get(each.rate, -math.inf) + each.score.merit)
+        best = max(learned, key=lambda each: before[each.rate] + each.score.merit)
         return Finalist(at_rate(replace(self._recipe, methods=methods), best.rate), np.array([_merits(best)]))
+
+
+def _learned(results: Mapping[Recipe, Result | None], recipes: Sequence[Recipe]) -> list[Learned]:
+    """What these recipes gave, but for those that diverged."""
+    found = [results[recipe] for recipe in recipes]
+    return [each for result in found if result is not None for each in result.learned or ()]
 
 
 def _merits(learned: Learned) -> list[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,16 +24,21 @@ from micrograft.passes.fold_batch_norm import fold_batch_norm
 from micrograft.passes.prune import prune
 from micrograft.peft.head import Head
 from micrograft.planning.effort import Effort
-from micrograft.recipe import Recipe, usual_loss
+from micrograft.recipe import Recipe
 from micrograft.report.record import Bill
 from micrograft.samples import Samples
 from micrograft.search.costs import Cost, Forward, cost_of, forward_of
 from micrograft.search.holdout import Episode
+from micrograft.search.limits import Room
+from micrograft.search.rates import next_rate
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import Runner, count_instructions
 
 EFFORT = Effort(work=0.5)
 """Of the solver that makes a step fit a board."""
+
+MORE_RATES = 3
+"""Learning rates that are tried beyond those that were asked for, while the best one is the last on its side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +47,9 @@ class Task:
 
     board: None where only learning is asked for. calibration: samples that tell the scale of new parameters. episodes:
     learned from the same start, one by one; () plans alone. steps: of each training. rates: learning rates, each tried
-    as a factor on the recipe's; the best one counts. counted: whether the emulator counts a step's instructions.
-    block: bytes that the library's block and buffers may have, None for no limit; what needs more learns nothing.
-    seed: of the order of the samples.
+    as a factor on the recipe's, and more where the best one is the smallest or the largest; the best one counts.
+    counted: whether the emulator counts a step's instructions. room: what needs more learns nothing. seed: of the order
+    of the samples.
     """
 
     network: Graph
@@ -54,7 +59,7 @@ class Task:
     steps: int = 0
     rates: tuple[float, ...] = (1.0,)
     counted: bool = False
-    block: int | None = None
+    room: Room = field(default_factory=Room)
     seed: int = 0
 
 
@@ -69,6 +74,11 @@ class Score:
     def merit(self) -> float:
         """What is compared: the accuracy where there is one, else the loss; larger is better, both finite."""
         return self.accuracy if self.accuracy is not None else -self.loss
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The same, and of equal accuracies that of the smaller loss is larger."""
+        return self.merit, -self.loss
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ def run_trial(task: Task, recipe: Recipe) -> Outcome:
     assert library.train is not None
     cost = cost_of(library.train, library.memory, as_it_came(task.network))
     outcome = Outcome(recipe, bill, None, step_work(library.train), cost, block_and_buffers(library))
-    if (bill is not None and not bill.fits) or (task.block is not None and outcome.block > task.block):
+    if (bill is not None and not bill.fits) or not task.room.holds(outcome.block, cost.own, outcome.work):
         return outcome
     if task.counted:
         outcome = replace(outcome, instructions=_count(task, library))
@@ -125,9 +135,9 @@ def run_trial(task: Task, recipe: Recipe) -> Outcome:
     return replace(outcome, recipe=replace(recipe, optimizer=optimizer), score=learned[0].score, learned=tuple(learned))
 
 
-def judge_untrained(task: Task) -> Score:
+def judge_untrained(task: Task, loss: str) -> Score:
     """How well the network does as it came."""
-    recipe = Recipe((Head(),), loss=usual_loss(task.episodes[0].learn.y))
+    recipe = Recipe((Head(),), loss=loss)
     library = api.adapt(task.network, recipe, task.calibration)
     with api.host(library) as runner:
         return mean_score([_judged(runner, each.judge) for each in task.episodes])
@@ -181,15 +191,23 @@ def _count(task: Task, library: Library) -> int:
 
 def _learn(task: Task, recipe: Recipe, library: Library) -> list[Learned]:
     """What each learning rate gives that does not diverge, the best first."""
-    found = []
-    rates = [float(f"{factor * recipe.optimizer.lr:.3g}") for factor in task.rates]
+    tried: dict[float, Learned | None] = {}
+    waiting = [_rounded(factor * recipe.optimizer.lr) for factor in task.rates]
     with api.host(library) as runner:
-        for rate in rates:
+        while waiting:
+            rate = waiting.pop(0)
             scores = [_episode(runner, task, episode, rate) for episode in task.episodes]
             finite = tuple(score for score in scores if score is not None)
-            if len(finite) == len(scores):
-                found.append(Learned(rate, finite))
-    return sorted(found, key=lambda each: -each.score.merit)
+            tried[rate] = Learned(rate, finite) if len(finite) == len(scores) else None
+            if not waiting and len(tried) < len(task.rates) + MORE_RATES:
+                ranks = {rate: each.score.rank if each is not None else None for rate, each in tried.items()}
+                further = next_rate(ranks)
+                waiting += [_rounded(further)] if further is not None else []
+    return sorted((each for each in tried.values() if each is not None), key=lambda each: each.score.rank, reverse=True)
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.3g}")
 
 
 def _episode(runner: Runner, task: Task, episode: Episode, rate: float) -> Score | None:

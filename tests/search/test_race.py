@@ -62,7 +62,7 @@ def laboratories(folder: Path, luck: int) -> list[Laboratory]:
     rates = (1.0, 0.5, 20.0)
     tasks = [
         Task(
-            mlp(), None, None, (Episode(samples, samples),), 1, rates if number < 2 else (1.0,), seed=10 * luck + number
+            mlp(), None, None, (Episode(samples, samples),), 1, rates if number < 1 else (1.0,), seed=10 * luck + number
         )
         for number in range(4)
     ]

@@ -183,6 +183,48 @@ def test_nothing_that_needs_more_than_the_budget_is_taken(place: Path, found: di
         search(quest(place, ram=1300), store, one_by_one)
 
 
+def test_no_step_takes_more_instructions_than_it_may(place: Path, found: dict[str, Any]) -> None:
+    """As the emulator counts them, for all that may be taken; the core has no float unit, where estimates err."""
+    counts = sorted(point["instructions"] for point in found["points"] if point["counted"])
+    assert len(counts) > 6 and counts[0] < counts[-1]
+    most = counts[len(counts) // 2]
+    findings, _ = search(quest(place, work=most), Store(place / "out" / "trials"), one_by_one)
+    final = [point for point in findings.points if point.confirmed is not None]
+    assert final and all(point.counted and point.instructions <= most for point in final)
+    assert max(point.instructions for point in final) > 0.6 * most, "the limit is used"
+
+
+def test_a_limit_that_admits_nothing_is_refused_before_anything_is_learned(place: Path, tmp_path: Path) -> None:
+    """With what training the head would need; and so is more RAM than the board has."""
+    with pytest.raises(api.MicrograftError, match=r"65,536 bytes of RAM, 3 bytes written; .* needs .* written"):
+        search(quest(place, written=3), Store(tmp_path / "trials"), one_by_one)
+    stored = [json.loads(path.read_text()) for path in (tmp_path / "trials").glob("*.json")]
+    assert not any(result.get("learned") for result in stored)
+    with pytest.raises(api.MicrograftError, match="the board has 65,536"):
+        search(quest(place, ram=65537), Store(tmp_path / "trials"), one_by_one)
+
+
+def test_a_learning_rate_that_is_far_too_small_or_too_large_does_not_matter(place: Path) -> None:
+    """Further ones are tried while the best is the last on its side."""
+    wanted = quest(place)
+    task = Task(wanted.network, None, None, wanted.episodes, 24, (1.0, 0.25, 4.0))
+    for lr in (0.004, 60.0):
+        learned = run_trial(task, Recipe((Head(),), SGD(lr=lr))).learned
+        assert learned is not None and 0.05 < learned[0].rate < 5
+
+
+@pytest.mark.slow
+def test_a_network_is_searched_in_int8(place: Path, tmp_path: Path) -> None:
+    """A float file, by the command line: RAM is that of the same network's plan in int8."""
+    words = ["--precision", "int8", "--gradients", "int16", "--generations", "0", "--out", str(tmp_path / "out")]
+    points = run(place, *words)["front"]
+    network = api.quantize(api.load(place / "net.onnx"), np.load(place / "data.npz")["x"])
+    assert points
+    for point in points[:2]:
+        recipe = Recipe(parse_methods(point["method"]), SGD(), gradients="int16", additions="int16")
+        assert api.plan(api.adapt(network, recipe), recipe, find_board(BOARD)).ram.total == point["ram"]
+
+
 @pytest.mark.slow
 def test_a_new_head_is_trained_in_any_case(place: Path) -> None:
     """Every selected or evolved set has it."""
@@ -208,6 +250,13 @@ def test_a_cluster_of_two_workers_finds_the_same(place: Path, tmp_path: Path) ->
         ray.shutdown()
     assert there["measured"] == here["measured"] > 0
     assert [there["best"], there["front"]] == [here["best"], here["front"]]
+
+
+def test_more_shots_than_samples_are_refused_in_a_sentence(place: Path, tmp_path: Path) -> None:
+    """With the number that there are too few for."""
+    words = ["search", str(place / "net.onnx"), "--data", str(place / "data.npz"), "--shots", "8"]
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1 and "of no class there are more than 8 samples" in result.stderr
 
 
 def test_a_cluster_that_is_not_there_is_refused_in_a_sentence(place: Path, tmp_path: Path) -> None:

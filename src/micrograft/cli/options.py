@@ -46,16 +46,7 @@ CALIBRATION = click.option(
 OBSERVER = click.option(
     "--observer", default="minmax", show_default=True, help="Of int8's ranges: minmax, percentile:percent=99.9, or mse."
 )
-HOW = options(
-    click.option("--method", default="lora", show_default=True, help="As `micrograft methods` lists, or auto."),
-    click.option("--optimizer", default="sgd", show_default=True, help="Such as sgd:lr=0.01,momentum=0.9."),
-    click.option(
-        "--clip", default="tensor:1", show_default=True, help="A norm for all gradients, tensor:NORM, or none."
-    ),
-    click.option("--accumulate", default=1, show_default=True, metavar="K", help="Samples for each update."),
-    click.option(
-        "--arena", metavar="BYTES|60%", help="What the step's arena may have; values are computed again to fit it."
-    ),
+INTEGERS = options(
     click.option(
         "--gradients",
         type=click.Choice(GRADIENTS),
@@ -66,6 +57,18 @@ HOW = options(
         type=click.Choice(get_args(Additions)),
         help="What an int8 network's adapters and head are held in; by default as the gradients.",
     ),
+)
+HOW = options(
+    click.option("--method", default="lora", show_default=True, help="As `micrograft methods` lists, or auto."),
+    click.option("--optimizer", default="sgd", show_default=True, help="Such as sgd:lr=0.01,momentum=0.9."),
+    click.option(
+        "--clip", default="tensor:1", show_default=True, help="A norm for all gradients, tensor:NORM, or none."
+    ),
+    click.option("--accumulate", default=1, show_default=True, metavar="K", help="Samples for each update."),
+    click.option(
+        "--arena", metavar="BYTES|60%", help="What the step's arena may have; values are computed again to fit it."
+    ),
+    INTEGERS,
     click.option(
         "--truncate",
         type=click.IntRange(min=1),

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from micrograft.adapter import Origin
 from micrograft.boards import find_board
-from micrograft.cli.options import CLASSES, JSON, MODEL, PATH, SHAPE, options
+from micrograft.cli.options import CLASSES, INTEGERS, JSON, LOSS, MODEL, OBSERVER, PATH, PRECISION, SHAPE, options
 from micrograft.cli.show import show, show_json
+from micrograft.cli.words import network_of
 from micrograft.errors import MicrograftError
 from micrograft.explore import Quest
 from micrograft.explore import search as run_search
@@ -26,8 +26,9 @@ from micrograft.report.progress import showing_progress
 from micrograft.samples import Samples, check_inputs, read_data
 from micrograft.search.evolve import Evolution
 from micrograft.search.holdout import episodes_of
+from micrograft.search.limits import Limits
 from micrograft.search.store import Store
-from micrograft.spec import parse_clip, parse_optimizer, parse_shapes
+from micrograft.spec import parse_clip, parse_optimizer
 
 
 @click.command()
@@ -37,7 +38,8 @@ from micrograft.spec import parse_clip, parse_optimizer, parse_shapes
     click.option("--board", default=DEFAULT_BOARD, show_default=True),
     click.option("--ram", type=click.IntRange(min=1), metavar="BYTES", help="By default all of it."),
     click.option("--max-written", type=click.IntRange(min=1), metavar="BYTES", help="By a save to flash."),
-    click.option("--max-work", type=click.IntRange(min=1), metavar="N", help="Estimated instructions of a step."),
+    click.option("--max-work", type=click.IntRange(min=1), metavar="N", help="Instructions of a step, emulated."),
+    click.option("--max-seconds", type=float, metavar="S", help="Of a step, one instruction a clock cycle."),
     click.option("--shots", type=click.IntRange(min=1), metavar="K", help="Learn from the first K of each class."),
     click.option("--episodes", default=3, show_default=True, type=click.IntRange(min=1), help="Learned in each trial."),
     click.option("--epochs", default=1, show_default=True, type=click.IntRange(min=1), help="Times over."),
@@ -45,13 +47,18 @@ from micrograft.spec import parse_clip, parse_optimizer, parse_shapes
     click.option("--generations", default=4, show_default=True, type=click.IntRange(min=0), help="Of the evolution."),
     click.option("--children", default=16, show_default=True, type=click.IntRange(min=1), help="In each generation."),
     click.option("--again", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds that decide."),
-    click.option("--optimizer", default="sgd:lr=0.05", show_default=True, help="And lr/4, and 4 times lr."),
+    click.option("--optimizer", default="sgd:lr=0.05", show_default=True, help="And lr/4, and 4 times lr, and on."),
     click.option("--clip", default="tensor:1", show_default=True, help="As for train."),
     click.option("--seed", default=0, show_default=True, help="Of new parameters and of the evolution."),
     click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default all cores."),
     click.option("--cluster", metavar="ADDRESS", help="Run the trials on a Ray cluster; `auto` finds one."),
     click.option("--store", type=PATH, metavar="DIR", help="What was measured; by default trials in --out."),
     click.option("--out", type=PATH, required=True, metavar="DIR", help="Gets the front, schemes and a report."),
+    LOSS,
+    INTEGERS,
+    PRECISION,
+    click.option("--calibration", type=PATH, metavar="C.npz", help="Samples x for int8's ranges; by default D.npz."),
+    OBSERVER,
     CLASSES,
     SHAPE,
     JSON,
@@ -59,15 +66,18 @@ from micrograft.spec import parse_clip, parse_optimizer, parse_shapes
 def search(model: Path, data: Path, out: Path, as_json: bool, **words: Any) -> None:
     """Find what to train of MODEL within a budget of RAM: layer by layer, measured on the data."""
     place, optimizer, clip = find_board(words["board"]), parse_optimizer(words["optimizer"]), parse_clip(words["clip"])
+    work = Limits(words["max_work"], words["max_seconds"]).on(place)
     with writing_folder(out, "trials"):
         pass  # whether it can be written shows before anything is measured
     file = read_data(data)
-    network = Origin(words["classes"], words["seed"], parse_shapes(words["shapes"])).load(model)
+    if words["precision"] == "int8":
+        words = {**words, "calibration": words["calibration"] or data}
+    network, _, _ = network_of(model, words)
     samples = Samples(check_inputs(file.train.x, network.inputs[0]), file.train.y)
     episodes = episodes_of(samples, file.tasks, words["shots"])
-    recipe = Recipe((Head(),), optimizer, usual_loss(samples.y), clip, seed=words["seed"])
-    gradients = usual_gradients(place)
-    recipe = replace(recipe, gradients=gradients, additions=gradients)
+    recipe = Recipe((Head(),), optimizer, words["loss"] or usual_loss(samples.y), clip, seed=words["seed"])
+    gradients = words["gradients"] or usual_gradients(place)
+    recipe = replace(recipe, gradients=gradients, additions=words["additions"] or gradients)
     quest = Quest(
         network,
         place,
@@ -80,7 +90,7 @@ def search(model: Path, data: Path, out: Path, as_json: bool, **words: Any) -> N
         searched=words["episodes"],
         judged=words["judged"],
         written=words["max_written"],
-        work=words["max_work"],
+        work=work,
         evolution=Evolution(words["generations"], words["children"], seed=words["seed"]),
     )
     run = running_trials(words["jobs"], words["cluster"])

@@ -70,8 +70,8 @@ def choose(
             raise MicrograftError("limits of a step and --jobs are for choosing", fix="use them with --method auto")
         return None
     x, y = (data.x, data.y) if data is not None else (None, None)
-    processes = words["jobs"]
-    return adapted.choose(board, x, y, epochs=epochs, limits=limits, processes=processes, progress=progress)
+    how = {"loss": words["loss"], "epochs": epochs, "processes": words["jobs"]}
+    return adapted.choose(board, x, y, **how, limits=limits, progress=progress)
 
 
 def network_of(model: Path, words: dict[str, Any]) -> tuple[Graph, Origin, Array | None]:

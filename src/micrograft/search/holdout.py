@@ -45,7 +45,12 @@ def some_shots(samples: Samples, shots: int, fold: int = 0) -> Episode:
     fold: which stretch, 0 for the first one. Of a class too small for it an earlier stretch is taken.
     """
     judged = np.ones(len(samples), bool)
-    for members in _groups(samples):
+    groups = list(_groups(samples))
+    if max(map(len, groups)) <= shots:
+        fix = "learn from fewer with --shots, or give more samples"
+        problem = f"of no class there are more than {shots} samples, so none would be left to judge by"
+        raise MicrograftError(problem, where="data", fix=fix)
+    for members in groups:
         stretches = max(1, len(members) // shots - 1)
         first = fold % stretches * shots
         judged[members[first : first + shots]] = False

@@ -1,4 +1,4 @@
-"""What a step may cost beside memory, and by which model seconds and joules follow from instructions."""
+"""What training may need, and by which model seconds and joules follow from instructions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ from dataclasses import dataclass
 
 from micrograft.boards import Board
 from micrograft.errors import MicrograftError
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a recipe may need at most; None for no limit.
+
+    block: bytes of RAM without the stack. written: bytes of trained parameters and optimizer state. work: estimated
+    instructions of a step.
+
+    >>> Room(block=100).holds(100, 7, 9), Room(block=100, work=8).holds(100, 7, 9)
+    (True, False)
+    """
+
+    block: int | None = None
+    written: int | None = None
+    work: int | None = None
+
+    def holds(self, block: int, written: int, work: int) -> bool:
+        """Whether so much may be needed."""
+        pairs = [(block, self.block), (written, self.written), (work, self.work)]
+        return all(most is None or needed <= most for needed, most in pairs)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from micrograft.errors import MicrograftError
 
-FORMAT = 2
+FORMAT = 3
 """Part of every key: raise it where the meaning of what is stored changes."""
 
 
