@@ -8,24 +8,16 @@ from dataclasses import replace
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Value
-from micrograft.planning.effort import Effort, solver_is_there
+from micrograft.planning.effort import Effort
 from micrograft.planning.lifetimes import lifetimes, live_bytes
 from micrograft.planning.place import place
-from micrograft.planning.place_exactly import Placement, aligned_bound, place_exactly
-from micrograft.planning.plan import Buffer, Plan
+from micrograft.planning.plan import Plan
 from micrograft.planning.rematerialize import Unreachable, rematerialize
 from micrograft.planning.schedule import schedule
 from micrograft.planning.stream import stream_rows
 
 _ATTEMPTS = 4
 """How often a tighter budget is tried where the placement does not reach its lower bound."""
-
-_PLACING = Effort(work=0.5)
-"""Of the solver that places buffers: some ten seconds; what it proves it mostly proves in one."""
-
-_PLACED_EXACTLY = 600
-"""Buffers, at most; the solver finds nothing in so short a time where there are more."""
-
 
 Orders = tuple[tuple[Node, ...], ...]
 """Schedules of one graph; the best is chosen among them."""
@@ -85,7 +77,7 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
         found = rematerialize(plan.schedule, results, aim, effort or Effort(), plan.sample)
         if isinstance(found, Unreachable):
             raise _too_small(plan, found, budget)
-        smaller = _placed(found.schedule, results, plan.sample, enough=budget)
+        smaller = _placed(found.schedule, results, plan.sample)
         if smaller.arena <= budget:
             return replace(smaller, recomputation=found.recomputation)
         aim -= max(smaller.arena - budget, 4)
@@ -102,19 +94,10 @@ def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
     return MicrograftError(problem, where="planning", fix=fix)
 
 
-def _placed(order: tuple[Node, ...], results: Sequence[Value], sample: Value | None, enough: int = 0) -> Plan:
-    """The plan of nodes in this order. enough: bytes of arena with which nobody looks for less."""
+def _placed(order: tuple[Node, ...], results: Sequence[Value], sample: Value | None) -> Plan:
+    """The plan of nodes in this order."""
     shared = lifetimes(order, results, sample)
-    placement = _placement(shared.buffers, enough)
+    placement = place(shared.buffers)
     return Plan(
         order, shared.aliases, placement.buffers, placement.arena, shared.lower_bound, placement.bound, sample=sample
     )
-
-
-def _placement(buffers: Sequence[Buffer], enough: int) -> Placement:
-    """By the heuristic; by the solver where that has reached neither the lower bound nor what is enough."""
-    found = Placement(place(buffers), aligned_bound(buffers))
-    lacking = not found.is_best and found.arena > enough
-    if lacking and len(buffers) <= _PLACED_EXACTLY and solver_is_there():
-        found = place_exactly(found.buffers, _PLACING)
-    return found

@@ -76,6 +76,8 @@ class _Chain:
                         ends.append((float(reachable[level]), start, level))
                     continue
                 shift = -(-kept // self._step)
+                if shift > _LEVELS:
+                    continue
                 costs = reachable[: _LEVELS + 1 - shift] + work
                 there = best[stop][shift : shift + len(costs)]
                 better = costs < there
