@@ -6,15 +6,17 @@ planned and measured, the gaps (to the best in any order of operations, and in t
 share is refused, a row more shows the least arena that is known to work. Rows that are finished are kept in FILE and
 not measured again, so the table may be made in parts.
 
-    python benchmarks/checkpointing.py FILE                 the table (two hours)
+    python benchmarks/checkpointing.py FILE                 the table (an hour or two)
     python benchmarks/checkpointing.py FILE watch resnet8   some networks only
     python benchmarks/checkpointing.py FILE --plan          planned alone, nothing emulated (minutes)
+    python benchmarks/checkpointing.py --markdown FILE...   finished rows as docs/memory.md has them
     python benchmarks/checkpointing.py --layers             100 and 500 layers: the planner's time and gap
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from contextlib import suppress
@@ -57,10 +59,12 @@ METHODS: dict[str, tuple[Method, ...]] = {
 }
 SLACK = (1.0, 1.01, 1.02, 1.05)
 """What the least arena is tried with: a placement may need a little more than is alive at once."""
+PROVEN = "no recomputation makes it fit"
+"""What a refusal says if that is proven for every order."""
 EXAMPLES = Path(__file__).parent.parent / "examples"
 WATCH = Path(micrograft.__file__).parent / "demo" / "watch.onnx"
 MCUNET = Path(__file__).parents[2] / "shared" / "models" / "mcunet_5fps_imagenet_int8.onnx"
-NETWORKS = ("watch", "resnet8", "transformer", "mobilenetv2", "mcunet")
+NETWORKS = ("watch", "transformer", "resnet8", "mobilenetv2", "mcunet")
 COLUMNS = (
     "network",
     "method",
@@ -145,10 +149,20 @@ def table(path: Path, names: list[str], emulate: bool) -> None:
                 refused = any("refused" in rows.get(f"{name} {method} {each}", ()) for each in SHARES)
                 if share == "least" and not refused:
                     continue
+                if key not in rows and share in SHARES and method_is_hopeless(rows, name, method, case, share):
+                    rows[key] = {"refused": PROVEN}
                 if key not in rows or (emulate and "arena" in rows[key] and "measured" not in rows[key]):
                     rows[key] = case.row(share)
                     path.write_text(json.dumps(rows, indent=1))
                 print("| " + " | ".join(cells(key, rows[key])) + " |", flush=True)
+
+
+def method_is_hopeless(rows: dict[str, dict[str, Any]], name: str, method: str, case: Case, share: float) -> bool:
+    """Whether a larger share was proven to be too little, and predicting alone would not be refused."""
+    larger = (rows.get(f"{name} {method} {each}", {}).get("refused", "") for each in SHARES if each > share)
+    plan = case.whole.train
+    assert plan is not None
+    return any(PROVEN in each for each in larger) and int(share * plan.arena) >= case.whole.predict.arena
 
 
 @dataclass(frozen=True)
@@ -240,6 +254,34 @@ def cells(key: str, found: dict[str, Any]) -> list[str]:
     return [*start, *(texts.get(column, "") for column in COLUMNS[3:])]
 
 
+def markdown(paths: list[str]) -> None:
+    """Print the finished rows of several files as `docs/memory.md` has them, one network after the other."""
+    rows: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        rows |= json.loads(Path(path).read_text())
+    for name in NETWORKS:
+        for method in (*METHODS, "sparse"):
+            for share in (None, *SHARES, "least"):
+                found = rows.get(f"{name} {method} {share}")
+                if found is not None:
+                    print("| " + " | ".join(documented(f"{name} {method} {share}", found)) + " |")
+
+
+def documented(key: str, found: dict[str, Any]) -> list[str]:
+    """A line of `docs/memory.md`. Raises AssertionError where what was measured is not what was planned."""
+    start = cells(key, found)[:3]
+    if "refused" in found:
+        alone = re.match(r"predicting alone needs an arena of ([\d,]+)", found["refused"])
+        proven = "no (proven for every order)" if PROVEN in found["refused"] else "no"
+        return [*start, f"no: predicting takes {alone[1]}" if alone else proven, *[""] * 5]
+    if key.endswith("least") and "extra" not in found:
+        return [*start, "as without a budget", *[""] * 5]
+    assert found["measured"] == found["arena"] and found["same bits"], key
+    shares = [f"{found[each]:.2%}" if "extra" in found else "" for each in ("extra", "extra measured")]
+    gaps = [f"{found[each]:.2%}" if "extra" in found else "" for each in ("gap", "order gap")]
+    return [*start, f"{found['arena']:,}", f"{found['bound']:,}", *shares, *gaps]
+
+
 def layers() -> None:
     """Print how long planning takes for 100 and 500 layers, and how far from the best it is."""
     print(f"{'network':<22}{'nodes':>7}{'budget':>8}{'extra':>9}{'gap':>9}{'in order':>9}{'seconds':>9}")
@@ -277,5 +319,7 @@ if __name__ == "__main__":
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     if "--layers" in sys.argv:
         layers()
+    elif "--markdown" in sys.argv:
+        markdown(words)
     else:
         table(Path(words[0]), words[1:] or list(NETWORKS), "--plan" not in sys.argv)

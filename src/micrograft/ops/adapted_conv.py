@@ -15,12 +15,13 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, TensorType
 from micrograft.ops.columns import row_columns
-from micrograft.ops.conv import CONV, ConvInputGradientAttrs
+from micrograft.ops.conv import CONV, ConvInputGradientAttrs, window_cost
+from micrograft.ops.cost import Cost
 from micrograft.ops.detour import check_detour, detour_gradients, detour_group, detour_units
 from micrograft.ops.linear import bias_gradient
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types
 from micrograft.ops.quantized_conv import QUANTIZED_CONV, QuantizedConvAttrs, conv_int8_call
-from micrograft.ops.requantization import channels_group, codes_gradient, requantized, with_mask
+from micrograft.ops.requantization import by_rounding, channels_group, codes_gradient, requantized, with_mask
 
 
 def _infer(attrs: QuantizedConvAttrs, types: Types) -> Types:
@@ -90,5 +91,9 @@ ADAPTED_CONV = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=by_rounding(
+        once=window_cost(Cost(mac=1.57, output=98, optional=15), Cost(mac=1.46, output=92, optional=15), tap=65),
+        twice=window_cost(Cost(mac=1.57, output=140, optional=15), Cost(mac=1.46, output=135, optional=15), tap=65),
+    ),
     scratch=row_columns,
 )

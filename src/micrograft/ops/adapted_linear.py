@@ -13,6 +13,7 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType
 from micrograft.ops.columns import row_columns
+from micrograft.ops.cost import Cost
 from micrograft.ops.detour import check_detour, detour_gradients, detour_group, detour_units
 from micrograft.ops.linear import bias_gradient, rows
 from micrograft.ops.linear_of_codes import ROWS
@@ -86,5 +87,6 @@ ADAPTED_LINEAR = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=Cost(mac=2.0, output=105, optional=15),
     scratch=row_columns,
 )

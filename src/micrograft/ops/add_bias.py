@@ -10,6 +10,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType
 from micrograft.ops.broadcast import broadcast_kernel
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import bias_gradient
 from micrograft.ops.operator import Backward, Gradients, Operator, Sample, Types, require
 
@@ -42,4 +43,5 @@ ADD_BIAS = Operator(
     kernels={DType.FLOAT32: broadcast_kernel("mg_add")},
     gradient=_gradient,
     inplace=((0, 0),),
+    cost=Cost(output=8.5),
 )

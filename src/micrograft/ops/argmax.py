@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 
 
@@ -57,4 +58,5 @@ ARGMAX = Operator(
     evaluate=_evaluate,
     samples=_samples,
     kernels={DType.INT32: _call},
+    cost=Cost(input=14),
 )

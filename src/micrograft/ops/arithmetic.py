@@ -14,6 +14,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.block import BlockAddAttrs, short_factor
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Backward,
     Blocks,
@@ -128,6 +129,7 @@ def _binary(
     name: str,
     evaluate: Callable[[Array, Array], Array],
     gradient: GradientRule,
+    cost: Cost,
     macs: Callable[[Node], int] = no_macs,
 ) -> Operator:
     return Operator(
@@ -141,6 +143,7 @@ def _binary(
         inplace=((0, 0), (0, 1)),
         elementwise=True,
         macs=macs,
+        cost=cost,
     )
 
 
@@ -153,9 +156,9 @@ def _add_in_blocks(blocks: Blocks, node: Node) -> Block | None:
     return blocks.new("block_add", a.codes, a.scale, b.codes, b.scale, unit=a.unit, attrs=attrs)
 
 
-ADD = replace(_binary("add", np.add, _add_gradient), in_blocks=_add_in_blocks)
-SUB = _binary("sub", np.subtract, _sub_gradient)
-MUL = _binary("mul", np.multiply, _mul_gradient, lambda node: node.outputs[0].type.size)
+ADD = replace(_binary("add", np.add, _add_gradient, Cost(output=6.3)), in_blocks=_add_in_blocks)
+SUB = _binary("sub", np.subtract, _sub_gradient, Cost(output=6.5))
+MUL = _binary("mul", np.multiply, _mul_gradient, Cost(output=7.3), lambda node: node.outputs[0].type.size)
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,7 @@ SUM_TO = Operator(
     samples=_sum_samples,
     kernels={DType.FLOAT32: _sum_call},
     gradient=_sum_gradient,
+    cost=Cost(output=6, input=14),
 )
 
 
@@ -272,4 +276,5 @@ MUL_SUM_TO = Operator(
     samples=_mul_sum_samples,
     kernels={DType.FLOAT32: _mul_sum_call},
     macs=_mul_sum_macs,
+    cost=Cost(input=13, output=28),
 )

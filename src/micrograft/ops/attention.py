@@ -15,6 +15,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.concat import ConcatAttrs, SliceAttrs
+from micrograft.ops.cost import CostRule
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -186,6 +187,20 @@ def _macs(node: Node) -> int:
     return _weights(node.attrs, flat.rows, flat.keys) * (flat.width + flat.value_width)
 
 
+def _cost(product: float, weight: float, output: float) -> CostRule:
+    """Instructions for each product, probability and element of the output."""
+
+    def rule(node: Node, macs: float) -> float:
+        if isinstance(node.attrs, PackedAttentionAttrs):
+            attrs, rows, keys = node.attrs.attention, node.attrs.rows, node.attrs.keys
+        else:
+            assert isinstance(node.attrs, AttentionAttrs)
+            attrs, rows, keys = node.attrs, node.inputs[0].shape[1], node.inputs[1].shape[1]
+        return product * macs + weight * _weights(attrs, rows, keys) + output * node.outputs[0].type.size
+
+    return rule
+
+
 _CASES = [
     (AttentionAttrs(1, 1, 0.5), 3, 3, 4, 4, 0),
     (AttentionAttrs(3, 3, 0.35), 19, 19, 8, 8, 0),
@@ -228,6 +243,7 @@ ATTENTION = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=_cost(2.3, 100, 40),
 )
 
 
@@ -317,6 +333,7 @@ PACKED_ATTENTION = Operator(
     kernels={DType.FLOAT32: _packed_call},
     gradient=_packed_gradient,
     macs=_packed_macs,
+    cost=_cost(2.6, 94, 20),
 )
 
 
@@ -379,5 +396,6 @@ PACKED_ATTENTION_GRADIENT = Operator(
     samples=_packed_gradient_samples,
     kernels={DType.FLOAT32: _packed_gradient_call},
     macs=_packed_gradient_macs,
+    cost=_cost(2.65, 136, 47),
     scratch=_scratch,
 )

@@ -13,6 +13,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.block import contracted
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -24,7 +25,7 @@ from micrograft.ops.operator import (
     Types,
     require,
 )
-from micrograft.ops.window import Window
+from micrograft.ops.window import Window, pool_cost
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ AVERAGE_POOL = Operator(
     samples=_samples,
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
+    cost=pool_cost(Cost(mac=7.3, output=26)),
 )
 
 
@@ -168,4 +170,5 @@ AVERAGE_POOL_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
     in_blocks=contracted("block_average_pool_gradient", unit=_share),
+    cost=pool_cost(Cost(mac=12.3)),
 )

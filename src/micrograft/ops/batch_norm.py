@@ -13,6 +13,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import bias_gradient, rows
 from micrograft.ops.operator import (
     Arrays,
@@ -112,6 +113,7 @@ BATCH_NORM = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     inplace=((0, 0),),
+    cost=Cost(output=21),
 )
 
 
@@ -140,6 +142,7 @@ BATCH_NORM_INPUT_GRADIENT = Operator(
     samples=_input_gradient_samples,
     kernels={DType.FLOAT32: _input_gradient_call},
     inplace=((0, 0),),
+    cost=Cost(output=9.5),
 )
 
 
@@ -175,4 +178,5 @@ BATCH_NORM_WEIGHT_GRADIENT = Operator(
     evaluate=_evaluate_weight_gradient,
     samples=_weight_gradient_samples,
     kernels={DType.FLOAT32: _weight_gradient_call},
+    cost=Cost(output=25, input=10),
 )

@@ -20,6 +20,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, TensorType
+from micrograft.ops.cost import CostRule
 from micrograft.ops.operator import (
     Arrays,
     BlockRule,
@@ -125,13 +126,14 @@ def exact(array: Array) -> Array:
 
 
 def contraction(
-    base: Operator, kernel: Callable[[Node, Block, Block], Sequence[KernelCall]], *, gradient: int = 0
+    base: Operator, kernel: Callable[[Node, Block, Block], Sequence[KernelCall]], *, gradient: int = 0, cost: CostRule
 ) -> Operator:
     """The integer form of `base`, which sums products of a gradient: `block_` before its name, int8 or int16 codes in.
 
     Its inputs are those of `base`, with the scale of the gradient behind the gradient, and at last the scale of the
     result. gradient: which input of `base` the gradient is. kernel: the calls for a node of `base`, its gradient and
-    its result. Its samples are those of `base` where all else is codes.
+    its result. cost: of a node of `base` with that result; that a kernel may run twice, as the last step's shift does
+    not fit, is not foreseen. Its samples are those of `base` where all else is codes.
     """
     at = gradient
 
@@ -180,6 +182,7 @@ def contraction(
         kernels={DType.INT16: call, DType.INT8: call},
         mutates=((1, len(inputs) - 1),),
         macs=lambda node: base.macs(own(node)),
+        cost=lambda node, macs: cost(own(node), macs),
     )
 
 

@@ -16,6 +16,7 @@ from micrograft.ir.types import DType, TensorType
 from micrograft.ops.block import EXPONENT, BlockAddAttrs, check_block, group, scanned, short_factor
 from micrograft.ops.block_elements import sum_of_blocks
 from micrograft.ops.block_update import pace
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 
 
@@ -71,4 +72,5 @@ BLOCK_ACCUMULATE = Operator(
     kernels={DType.INT16: _call},
     mutates=((0, 0), (1, 1)),
     macs=lambda node: 2 * node.inputs[0].type.size,
+    cost=Cost(output=67),
 )

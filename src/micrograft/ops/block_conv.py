@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from micrograft.ir.graph import Block, Node
 from micrograft.ops.block import contraction, group
-from micrograft.ops.conv import CONV_INPUT_GRADIENT, ConvInputGradientAttrs, conv_kernel_call
+from micrograft.ops.conv import CONV_INPUT_GRADIENT, ConvInputGradientAttrs, conv_kernel_call, window_cost
+from micrograft.ops.cost import Cost
 from micrograft.ops.depthwise_conv import DEPTHWISE_CONV_INPUT_GRADIENT
 from micrograft.ops.linear import LINEAR_INPUT_GRADIENT, linear_kernel_call
 from micrograft.ops.operator import KernelCall
@@ -31,6 +32,16 @@ def _linear_call(node: Node, dy: Block, dx: Block) -> Sequence[KernelCall]:
     return linear_kernel_call(function, rows, weight.shape[-1], weight.shape[0], group(dy), weight, group(dx))
 
 
-BLOCK_CONV_INPUT_GRADIENT = contraction(CONV_INPUT_GRADIENT, _conv_call)
-BLOCK_DEPTHWISE_CONV_INPUT_GRADIENT = contraction(DEPTHWISE_CONV_INPUT_GRADIENT, _conv_call)
-BLOCK_LINEAR_INPUT_GRADIENT = contraction(LINEAR_INPUT_GRADIENT, _linear_call)
+BLOCK_CONV_INPUT_GRADIENT = contraction(
+    CONV_INPUT_GRADIENT,
+    _conv_call,
+    cost=window_cost(Cost(mac=3.5, output=39), Cost(mac=2.22, output=18)),
+)
+BLOCK_DEPTHWISE_CONV_INPUT_GRADIENT = contraction(
+    DEPTHWISE_CONV_INPUT_GRADIENT, _conv_call, cost=window_cost(Cost(mac=7.3, output=49))
+)
+BLOCK_LINEAR_INPUT_GRADIENT = contraction(
+    LINEAR_INPUT_GRADIENT,
+    _linear_call,
+    cost=Cost(mac=2.22, output=18),
+)

@@ -24,6 +24,7 @@ from micrograft.ops.block import (
     shifted,
     short_factor,
 )
+from micrograft.ops.cost import Cost, by_dtype
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import MULTIPLIER, SHIFT, check_factors, sample_channels
 
@@ -109,6 +110,7 @@ BLOCK_QUANTIZE = Operator(
     samples=_quantize_samples,
     kernels=_both(_quantize_call),
     mutates=((1, 1),),
+    cost=by_dtype({DType.INT16: Cost(output=32), DType.INT8: Cost(output=35)}),
 )
 
 
@@ -144,6 +146,7 @@ BLOCK_DEQUANTIZE = Operator(
     evaluate=_evaluate_dequantize,
     samples=_dequantize_samples,
     kernels={DType.FLOAT32: _dequantize_call},
+    cost=Cost(output=9),
 )
 
 
@@ -173,6 +176,7 @@ BLOCK_MASK_GRADIENT = Operator(
     samples=_mask_samples,
     kernels=_both(_mask_call),
     inplace=((0, 0),),
+    cost=Cost(output=10.5),
 )
 
 
@@ -228,6 +232,7 @@ BLOCK_RESCALE_GRADIENT = Operator(
     kernels=_both(_rescale_call),
     inplace=((0, 0),),
     mutates=((1, 3),),
+    cost=Cost(output=25),
 )
 
 
@@ -286,4 +291,5 @@ BLOCK_ADD = Operator(
     kernels=_both(_add_call),
     inplace=((0, 0), (0, 2)),
     mutates=((1, 4),),
+    cost=Cost(output=60),
 )

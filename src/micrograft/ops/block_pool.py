@@ -9,9 +9,11 @@ from typing import Any
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ops.average_pool import AVERAGE_POOL_GRADIENT, AveragePoolGradientAttrs, average_pool_call, divisor
 from micrograft.ops.block import contraction, group
+from micrograft.ops.cost import Cost
 from micrograft.ops.global_average_pool import GLOBAL_AVERAGE_POOL_GRADIENT, GlobalAveragePoolGradientAttrs, whole
 from micrograft.ops.max_pool import MAX_POOL_GRADIENT, max_pool_gradient_call
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample
+from micrograft.ops.window import pool_cost
 
 
 def _divisor(attrs: Attrs) -> int | None:
@@ -47,6 +49,10 @@ def _max_call(node: Node, dy: Block, dx: Block) -> Sequence[KernelCall]:
     return max_pool_gradient_call(function, node.attrs, group(dy), node.inputs[1], group(dx))
 
 
-BLOCK_AVERAGE_POOL_GRADIENT = contraction(_sums(AVERAGE_POOL_GRADIENT), _average_call)
-BLOCK_GLOBAL_AVERAGE_POOL_GRADIENT = contraction(_sums(GLOBAL_AVERAGE_POOL_GRADIENT), _average_call)
-BLOCK_MAX_POOL_GRADIENT = contraction(MAX_POOL_GRADIENT, _max_call)
+BLOCK_AVERAGE_POOL_GRADIENT = contraction(
+    _sums(AVERAGE_POOL_GRADIENT), _average_call, cost=pool_cost(Cost(mac=43, output=9))
+)
+BLOCK_GLOBAL_AVERAGE_POOL_GRADIENT = contraction(
+    _sums(GLOBAL_AVERAGE_POOL_GRADIENT), _average_call, cost=Cost(output=60)
+)
+BLOCK_MAX_POOL_GRADIENT = contraction(MAX_POOL_GRADIENT, _max_call, cost=pool_cost(Cost(mac=123, output=21)))

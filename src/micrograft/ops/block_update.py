@@ -17,6 +17,7 @@ from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, TensorType
 from micrograft.ops.block import EXPONENT, check_block, group, short_factor
 from micrograft.ops.codes_update import RANGES, Layout, UpdateAttrs, hashed, random_words
+from micrograft.ops.cost import Cost, by_dtype
 from micrograft.ops.operator import Arrays, Group, KernelCall, Operator, Sample, Types, require
 
 _LIMIT = 1 << 29
@@ -139,6 +140,7 @@ BLOCK_SGD = Operator(
     kernels=dict.fromkeys((DType.INT8, DType.INT16, DType.INT32), _sgd_call),
     mutates=((0, 0),),
     macs=lambda node: node.inputs[0].type.size,
+    cost=by_dtype({DType.INT8: Cost(output=48), DType.INT16: Cost(output=53), DType.INT32: Cost(output=90)}),
 )
 
 
@@ -194,4 +196,5 @@ BLOCK_SQUARE_SUM = Operator(
     samples=_square_sum_samples,
     kernels={DType.FLOAT32: _square_sum_call},
     macs=lambda node: node.inputs[0].type.size,
+    cost=Cost(input=7),
 )

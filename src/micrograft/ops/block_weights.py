@@ -8,7 +8,9 @@ from typing import Any
 
 from micrograft.ir.graph import Block, Node
 from micrograft.ops.block import contraction, group
+from micrograft.ops.conv import window_cost
 from micrograft.ops.conv_of_codes import CONV_OF_CODES_WEIGHT_GRADIENT, ConvOfCodesWeightGradientAttrs, codes_call
+from micrograft.ops.cost import Cost, CostRule
 from micrograft.ops.depthwise_conv_of_codes import DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT
 from micrograft.ops.down import DOWN_WEIGHT_GRADIENT
 from micrograft.ops.linear import LINEAR_BIAS_GRADIENT, linear_kernel_call, rows
@@ -53,10 +55,30 @@ def _bias_call(node: Node, dy: Block, db: Block) -> Sequence[KernelCall]:
     return linear_kernel_call(function, rows(shape), 0, shape[-1], group(dy), group(db))
 
 
-BLOCK_CONV_OF_CODES_WEIGHT_GRADIENT = contraction(_of_codes(CONV_OF_CODES_WEIGHT_GRADIENT), _conv_call, gradient=1)
-BLOCK_DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT = contraction(
-    _of_codes(DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT), _conv_call, gradient=1
+def _rows_cost(cost: CostRule, row: float) -> CostRule:
+    """row: instructions for each row of positions at each weight, whose sum is int32 and then added in int64."""
+
+    def rule(node: Node, macs: float) -> float:
+        positions = node.inputs[1].shape[1:-1]
+        return cost(node, macs) + row * node.outputs[0].type.size * (positions[0] if len(positions) == 2 else 1)
+
+    return rule
+
+
+BLOCK_CONV_OF_CODES_WEIGHT_GRADIENT = contraction(
+    _of_codes(CONV_OF_CODES_WEIGHT_GRADIENT),
+    _conv_call,
+    gradient=1,
+    cost=_rows_cost(window_cost(Cost(mac=3.15, output=49)), row=15),
 )
-BLOCK_LINEAR_OF_CODES_WEIGHT_GRADIENT = contraction(_of_codes(LINEAR_OF_CODES_WEIGHT_GRADIENT), _rows_call, gradient=1)
-BLOCK_DOWN_WEIGHT_GRADIENT = contraction(DOWN_WEIGHT_GRADIENT, _down_call, gradient=1)
-BLOCK_LINEAR_BIAS_GRADIENT = contraction(LINEAR_BIAS_GRADIENT, _bias_call)
+BLOCK_DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT = contraction(
+    _of_codes(DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT),
+    _conv_call,
+    gradient=1,
+    cost=window_cost(Cost(mac=8.5, output=90)),
+)
+BLOCK_LINEAR_OF_CODES_WEIGHT_GRADIENT = contraction(
+    _of_codes(LINEAR_OF_CODES_WEIGHT_GRADIENT), _rows_call, gradient=1, cost=Cost(mac=3.9, output=90)
+)
+BLOCK_DOWN_WEIGHT_GRADIENT = contraction(DOWN_WEIGHT_GRADIENT, _down_call, gradient=1, cost=Cost(mac=17))
+BLOCK_LINEAR_BIAS_GRADIENT = contraction(LINEAR_BIAS_GRADIENT, _bias_call, cost=Cost(output=30, input=6))

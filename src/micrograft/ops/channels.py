@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, TensorType, Value
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import rows
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 
@@ -63,6 +64,7 @@ TAKE_CHANNELS = Operator(
     evaluate=lambda attrs, arrays: (arrays[0][..., arrays[1]],),
     samples=_take_samples,
     kernels={DType.FLOAT32: _take_call, DType.INT8: _take_call},
+    cost=Cost(output=9),
 )
 
 
@@ -108,4 +110,5 @@ PUT_CHANNELS = Operator(
     samples=_put_samples,
     kernels={DType.FLOAT32: _put_call, DType.INT8: _put_call},
     inplace=((0, 0),),
+    cost=Cost(output=12),
 )

@@ -18,6 +18,7 @@ from micrograft.ir.types import Array, DType, TensorType
 from micrograft.ops.block import shifted
 from micrograft.ops.columns import row_columns
 from micrograft.ops.conv import CONV, ConvInputGradientAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import LINEAR, bias_gradient, rows
 from micrograft.ops.linear_of_codes import ROWS
 from micrograft.ops.operator import (
@@ -135,6 +136,7 @@ def _operator(name: str, base: Operator) -> Operator:
         kernels={DType.INT8: _call},
         gradient=_gradient,
         macs=_macs,
+        cost=Cost(mac=2.1, output=95, optional=15),
         scratch=row_columns,
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Quantization, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import LINEAR, bias_gradient, rows
 from micrograft.ops.linear_of_codes import OfCodesAttrs
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
@@ -97,4 +98,5 @@ CODED_LINEAR = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=lambda node: rows(node.inputs[0].shape) * node.inputs[1].type.size,
+    cost=Cost(mac=2.3, output=104),
 )

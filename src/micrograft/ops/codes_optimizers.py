@@ -16,6 +16,7 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.ops.codes_update import RANGES, Layout, UpdateAttrs
+from micrograft.ops.cost import Cost, by_dtype
 from micrograft.ops.operator import Arrays, Group, KernelCall, Operator, Sample, Types, require
 
 
@@ -170,6 +171,7 @@ CODES_SGD = Operator(
     kernels=_kernels(_sgd_call),
     mutates=((0, 0),),
     macs=lambda node: node.inputs[0].type.size,
+    cost=by_dtype({DType.INT8: Cost(output=42), DType.INT16: Cost(output=70), DType.INT32: Cost(output=89)}),
 )
 
 
@@ -215,6 +217,7 @@ CODES_SGD_MOMENTUM = Operator(
     kernels=_kernels(_momentum_call),
     mutates=((0, 0), (1, 5)),
     macs=lambda node: 2 * node.inputs[0].type.size,
+    cost=Cost(output=64),
 )
 
 
@@ -275,4 +278,5 @@ CODES_ADAM = Operator(
     kernels=_kernels(_adam_call),
     mutates=((0, 0), (1, 5)),
     macs=lambda node: 4 * node.inputs[0].type.size,
+    cost=Cost(output=84),
 )

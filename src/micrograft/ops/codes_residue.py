@@ -13,6 +13,7 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, TensorType
 from micrograft.ops.codes_optimizers import CODES_SGD, CodesSgdAttrs, codes_call, sgd_steps
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 
 RESIDUE = 5
@@ -60,4 +61,5 @@ CODES_SGD_RESIDUE = Operator(
     kernels={DType.INT8: _call},
     mutates=((0, 0), (1, RESIDUE)),
     macs=lambda node: node.inputs[0].type.size,
+    cost=Cost(output=77),
 )

@@ -16,6 +16,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 
 RANGES = {DType.INT8: (-128, 127), DType.INT16: (-32767, 32767), DType.INT32: (-(1 << 30), 1 << 30)}
@@ -123,6 +124,7 @@ NEXT_RANDOM = Operator(
     samples=_next_samples,
     kernels={DType.INT32: _next_call},
     mutates=((0, 0),),
+    cost=Cost(output=13),
 )
 
 
@@ -176,4 +178,5 @@ REAL_GRADIENT = Operator(
     samples=_real_samples,
     kernels={DType.FLOAT32: _real_call},
     inplace=((0, 0),),
+    cost=Cost(output=8.8),
 )

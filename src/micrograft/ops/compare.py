@@ -10,6 +10,7 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType
 from micrograft.ops.arithmetic import MUL, SHAPES
 from micrograft.ops.broadcast import broadcast_kernel
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, Operator, Sample
 
 
@@ -39,6 +40,7 @@ def _comparison(name: str, compare: Callable[[Array, Array], Array]) -> Operator
         gradient=_no_gradient,
         inplace=((0, 0), (0, 1)),
         elementwise=True,
+        cost=Cost(output=18),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Shape, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.moving import each_type, for_all_moved, moved_in_blocks, moving
 from micrograft.ops.operator import (
     Arrays,
@@ -104,6 +105,7 @@ CONCAT = Operator(
     samples=each_type(_samples),
     kernels=for_all_moved(_call),
     gradient=_gradient,
+    cost=Cost(output=5),
 )
 
 
@@ -186,6 +188,7 @@ SLICE = Operator(
     kernels=for_all_moved(_slice_call),
     gradient=_slice_back,
     in_blocks=moved_in_blocks,
+    cost=Cost(output=5),
 )
 
 
@@ -247,4 +250,5 @@ SLICE_GRADIENT = Operator(
     samples=each_type(_slice_gradient_samples),
     kernels=for_all_moved(_slice_gradient_call),
     in_blocks=moved_in_blocks,
+    cost=Cost(output=4, input=2),
 )

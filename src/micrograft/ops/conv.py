@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.block import contracted
+from micrograft.ops.cost import Cost, CostRule, by_weight
 from micrograft.ops.linear import bias_gradient, linear_call, linear_input_gradient_call, linear_weight_gradient_call
 from micrograft.ops.operator import (
     Arrays,
@@ -70,6 +72,38 @@ def conv_kernel_call(
     """A call of one of the convolution kernels, whose parameters are all alike."""
     channels = (("in_channels", x[-1]), ("out_channels", outputs), ("groups", groups))
     return (KernelCall(function, "mg_conv_params", (*window.fields(x), *channels), pointers),)
+
+
+def beyond_fours(cost: Cost, more: float) -> CostRule:
+    """The cost of a weight's gradient whose kernel takes four input channels at a time: a product of those that remain
+    costs so much more, as a share."""
+
+    def rule(node: Node, macs: float) -> float:
+        channels = node.outputs[0].shape[-1]
+        return cost(node, macs * (1 + more * (channels % 4) / channels))
+
+    return rule
+
+
+def window_cost(cost: CostRule, linear: CostRule | None = None, *, row: float = 0, tap: float = 0) -> CostRule:
+    """The cost of a convolution, or of a gradient of one: products with padding are not computed.
+
+    row, tap: instructions for each row of the window at each output, and for each tap at each position. linear: the
+    cost where it is a linear layer over the positions and runs in its kernels.
+    """
+
+    def rule(node: Node, macs: float) -> float:
+        attrs: Any = node.attrs  # of any convolution: its geometry, or what holds that
+        conv = attrs if isinstance(attrs, ConvAttrs) else attrs.conv
+        kernel = getattr(attrs, "kernel", node.inputs[1].shape[1:-1])
+        if linear is not None and conv.is_linear(kernel):
+            return linear(node, macs)
+        x, window = getattr(attrs, "input_shape", node.inputs[0].shape), conv.window(kernel)
+        seen, all_taps = window.taps_inside(x), window.places * math.prod(window.output(x[1:-1]))
+        rows = node.outputs[0].type.size * (kernel[0] if len(kernel) == 2 else 1)
+        return cost(node, macs * seen / all_taps) + row * rows + tap * seen
+
+    return rule
 
 
 def _split(array: Array, groups: int) -> Array:
@@ -179,6 +213,7 @@ CONV = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=window_cost(Cost(mac=2.1, output=9.5), Cost(mac=2.1, output=10), row=13.7),
 )
 
 
@@ -235,6 +270,10 @@ CONV_INPUT_GRADIENT = Operator(
     samples=_input_gradient_samples,
     kernels={DType.FLOAT32: _input_gradient_call},
     macs=_input_gradient_macs,
+    cost=by_weight(
+        window_cost(Cost(mac=2.62, output=14), Cost(mac=2.55, output=4.8), tap=60),
+        window_cost(Cost(mac=5.5, output=14), Cost(mac=2.43, output=5), tap=55),
+    ),
     in_blocks=contracted("block_conv_input_gradient"),
 )
 
@@ -288,4 +327,5 @@ CONV_WEIGHT_GRADIENT = Operator(
     samples=_weight_gradient_samples,
     kernels={DType.FLOAT32: _weight_gradient_call},
     macs=_weight_gradient_macs,
+    cost=window_cost(beyond_fours(Cost(mac=1.85, output=14), 1.0), Cost(mac=1.83, output=3.5)),
 )

@@ -15,7 +15,16 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
 from micrograft.ops.block import contracted
-from micrograft.ops.conv import CONV, CONV_WEIGHT_GRADIENT, ConvAttrs, ConvInputGradientAttrs, ConvWeightGradientAttrs
+from micrograft.ops.conv import (
+    CONV,
+    CONV_WEIGHT_GRADIENT,
+    ConvAttrs,
+    ConvInputGradientAttrs,
+    ConvWeightGradientAttrs,
+    beyond_fours,
+    window_cost,
+)
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import check_codes, sample_codes
 from micrograft.ops.scale import ScaleAttrs
@@ -119,6 +128,7 @@ CONV_OF_CODES = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=window_cost(Cost(mac=5.28, output=17), Cost(mac=5.24, output=51), row=26),
 )
 
 
@@ -167,4 +177,5 @@ CONV_OF_CODES_WEIGHT_GRADIENT = Operator(
     kernels={DType.FLOAT32: _weight_gradient_call},
     in_blocks=contracted("block_conv_of_codes_weight_gradient", gradient=1, unit=lambda attrs: attrs.x.scale),
     macs=_weight_gradient_macs,
+    cost=window_cost(beyond_fours(Cost(mac=2.65, output=18), 0.65), beyond_fours(Cost(mac=2.63, output=8.8), 0.65)),
 )

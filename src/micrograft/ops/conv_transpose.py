@@ -17,6 +17,7 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Shape
 from micrograft.ops.broadcast import broadcast_fields
 from micrograft.ops.conv import CONV_INPUT_GRADIENT, ConvAttrs, ConvInputGradientAttrs, ConvWeightGradientAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import bias_gradient
 from micrograft.ops.operator import (
     Arrays,
@@ -115,4 +116,5 @@ CONV_TRANSPOSE = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=lambda node: node.inputs[0].type.size * math.prod(node.inputs[1].shape[1:]),
+    cost=Cost(mac=2.8, output=90),
 )

@@ -20,7 +20,9 @@ from micrograft.ops.conv import (
     ConvWeightGradientAttrs,
     conv_gradient,
     conv_kernel_call,
+    window_cost,
 )
+from micrograft.ops.cost import Cost, by_weight
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.window import Window
 
@@ -118,6 +120,7 @@ DEPTHWISE_CONV = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=window_cost(Cost(mac=4.4, output=5)),
 )
 
 
@@ -172,6 +175,7 @@ DEPTHWISE_CONV_INPUT_GRADIENT = Operator(
     kernels={DType.FLOAT32: _input_gradient_call},
     in_blocks=contracted("block_depthwise_conv_input_gradient"),
     macs=_input_gradient_macs,
+    cost=by_weight(window_cost(Cost(mac=4.1, output=8)), window_cost(Cost(mac=6.8, output=14))),
 )
 
 
@@ -220,4 +224,5 @@ DEPTHWISE_CONV_WEIGHT_GRADIENT = Operator(
     samples=_weight_gradient_samples,
     kernels={DType.FLOAT32: _weight_gradient_call},
     macs=_weight_gradient_macs,
+    cost=window_cost(Cost(mac=3.8, output=7.5)),
 )

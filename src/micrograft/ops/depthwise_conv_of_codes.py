@@ -13,8 +13,9 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, Quantization, Shape, TensorType
 from micrograft.ops.block import contracted
-from micrograft.ops.conv import ConvAttrs, ConvWeightGradientAttrs
+from micrograft.ops.conv import ConvAttrs, ConvWeightGradientAttrs, window_cost
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs, codes_call
+from micrograft.ops.cost import Cost
 from micrograft.ops.depthwise_conv import DEPTHWISE_CONV_WEIGHT_GRADIENT
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import check_codes, sample_codes
@@ -75,4 +76,5 @@ DEPTHWISE_CONV_OF_CODES_WEIGHT_GRADIENT = Operator(
     kernels={DType.FLOAT32: _call},
     in_blocks=contracted("block_depthwise_conv_of_codes_weight_gradient", gradient=1, unit=lambda attrs: attrs.x.scale),
     macs=_macs,
+    cost=window_cost(Cost(mac=7.4, output=18)),
 )

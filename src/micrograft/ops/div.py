@@ -10,6 +10,7 @@ from micrograft.ir.graph import Node
 from micrograft.ir.types import DType
 from micrograft.ops.arithmetic import MUL, SHAPES, SumToAttrs, sum_back
 from micrograft.ops.broadcast import broadcast_kernel
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Backward, Gradients, Operator, Sample
 from micrograft.ops.scale import ScaleAttrs
 
@@ -47,4 +48,5 @@ DIV = Operator(
     gradient=_gradient,
     inplace=((0, 0), (0, 1)),
     elementwise=True,
+    cost=Cost(output=16),
 )

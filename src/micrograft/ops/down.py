@@ -19,6 +19,7 @@ from micrograft.ir.types import DType, Quantization, TensorType
 from micrograft.ops.block import contracted, narrowed
 from micrograft.ops.conv import CONV, ConvAttrs, ConvInputGradientAttrs
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import LINEAR, LINEAR_WEIGHT_GRADIENT, linear_kernel_call, rows
 from micrograft.ops.linear_of_codes import ROWS, OfCodesAttrs
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
@@ -108,6 +109,7 @@ DOWN = Operator(
     kernels={DType.INT16: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=Cost(mac=2.6, output=100),
 )
 
 
@@ -145,4 +147,5 @@ DOWN_WEIGHT_GRADIENT = Operator(
     kernels={DType.FLOAT32: _weight_gradient_call},
     in_blocks=contracted("block_down_weight_gradient", gradient=1),
     macs=lambda node: rows(node.inputs[0].shape) * node.outputs[0].type.size,
+    cost=Cost(mac=9.4),
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -73,6 +74,7 @@ ELU = Operator(
     gradient=_gradient,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=36),
 )
 
 
@@ -97,4 +99,5 @@ ELU_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _kernel("mg_elu_gradient_float32")},
     inplace=((0, 0), (0, 1)),
+    cost=Cost(output=11.5),
 )

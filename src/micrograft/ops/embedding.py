@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Graph, Node
 from micrograft.ir.types import DType, TensorType, Value
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 
 
@@ -76,6 +77,7 @@ EMBEDDING = Operator(
     samples=_samples,
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
+    cost=Cost(output=4, input=12),
 )
 
 
@@ -115,4 +117,5 @@ EMBEDDING_GRADIENT = Operator(
     evaluate=_evaluate_gradient,
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
+    cost=Cost(output=10, input=27),
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import Array, DType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Backward, Gradients, KernelCall, KernelRule, Operator, Sample
 from micrograft.ops.sigmoid import infer_from_output
 
@@ -51,6 +52,7 @@ ERF = Operator(
     gradient=_gradient,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=51),
 )
 
 
@@ -69,4 +71,5 @@ ERF_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _kernel("mg_erf_gradient_float32")},
     inplace=((0, 0), (0, 1)),
+    cost=Cost(output=64),
 )

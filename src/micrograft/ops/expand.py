@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ops.arithmetic import ExpandAttrs, SumToAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.moving import each_type, for_all_moved, moved_in_blocks, moving
 from micrograft.ops.operator import Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.strides import MAX_RANK, broadcast_shape, stretched, walk
@@ -60,4 +61,5 @@ EXPAND = Operator(
     kernels=for_all_moved(_call),
     gradient=_gradient,
     in_blocks=moved_in_blocks,
+    cost=Cost(output=11),
 )

@@ -14,6 +14,7 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, TensorType
 from micrograft.ops.arithmetic import MUL, SHAPES, sum_back
 from micrograft.ops.broadcast import broadcast_kernel
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 
 
@@ -64,6 +65,7 @@ def _choice(name: str, choose: Callable[[Array, Array], Array], wins: Callable[[
         gradient=_gradient,
         inplace=((0, 0), (0, 1)),
         elementwise=True,
+        cost=Cost(output=28, optional=8),
     )
 
 
@@ -102,4 +104,5 @@ SHARE_GRADIENT = Operator(
     samples=_share_samples,
     kernels={DType.FLOAT32: _share_call},
     inplace=((0, 0),),
+    cost=Cost(output=15),
 )

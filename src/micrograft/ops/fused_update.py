@@ -15,6 +15,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.ops.conv import CONV_WEIGHT_GRADIENT, ConvAttrs, ConvWeightGradientAttrs
+from micrograft.ops.cost import CostRule
 from micrograft.ops.depthwise_conv import DEPTHWISE_CONV_WEIGHT_GRADIENT
 from micrograft.ops.linear import LINEAR_WEIGHT_GRADIENT, rows
 from micrograft.ops.operator import Arrays, Group, KernelCall, Operator, Sample, Types, scratch_of
@@ -68,6 +69,16 @@ def _read(node: Node) -> tuple[Value, ...]:
 def _macs(node: Node) -> int:
     whole = _whole(node)
     return WEIGHT_GRADIENTS[whole.op].macs(whole)
+
+
+def _cost(update: float) -> CostRule:
+    """Of the gradient, and of the update of each of its elements."""
+
+    def rule(node: Node, macs: float) -> float:
+        whole = _whole(node)
+        return WEIGHT_GRADIENTS[whole.op].work(whole) + update * whole.outputs[0].type.size
+
+    return rule
 
 
 def _scratch(node: Node) -> tuple[Value, ...]:
@@ -153,6 +164,7 @@ FUSED_SGD = Operator(
     kernels={DType.FLOAT32: _sgd_call},
     mutates=((0, 0),),
     macs=_macs,
+    cost=_cost(5.75),
     scratch=_scratch,
 )
 
@@ -192,6 +204,7 @@ FUSED_SGD_MOMENTUM = Operator(
     kernels={DType.FLOAT32: _momentum_call},
     mutates=((0, 0), (1, 4)),
     macs=_macs,
+    cost=_cost(17),
     scratch=_scratch,
 )
 
@@ -218,5 +231,6 @@ FUSED_SQUARE_SUM = Operator(
     samples=_square_sum_samples,
     kernels={DType.FLOAT32: _square_sum_call},
     macs=_macs,
+    cost=_cost(5.6),
     scratch=_scratch,
 )

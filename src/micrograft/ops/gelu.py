@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import Array, DType
+from micrograft.ops.cost import Cost
 from micrograft.ops.erf import erf
 from micrograft.ops.operator import Backward, Gradients, KernelCall, KernelRule, Operator, Sample
 from micrograft.ops.sigmoid import infer_from_output, logistic
@@ -72,7 +73,7 @@ def _samples() -> Iterator[Sample]:
     yield Sample((np.array([[-30, -12, 0, 12, 30]], np.float32),))
 
 
-def _gated(name: str, evaluate: Callable[[Array], Array]) -> Operator:
+def _gated(name: str, evaluate: Callable[[Array], Array], output: float) -> Operator:
     def gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
         (dy,) = gradients
         assert dy is not None
@@ -88,6 +89,7 @@ def _gated(name: str, evaluate: Callable[[Array], Array]) -> Operator:
         gradient=gradient,
         inplace=((0, 0),),
         elementwise=True,
+        cost=Cost(output=output),
     )
 
 
@@ -98,7 +100,7 @@ def _gradient_samples() -> Iterator[Sample]:
         yield Sample((generator.standard_normal(x.shape).astype(np.float32), x))
 
 
-def _gated_gradient(name: str, slope: Callable[[Array], Array]) -> Operator:
+def _gated_gradient(name: str, slope: Callable[[Array], Array], output: float) -> Operator:
     return Operator(
         name=f"{name}_gradient",
         inputs=("dy", "x"),
@@ -107,9 +109,11 @@ def _gated_gradient(name: str, slope: Callable[[Array], Array]) -> Operator:
         samples=_gradient_samples,
         kernels={DType.FLOAT32: _kernel(f"mg_{name}_gradient_float32")},
         inplace=((0, 0), (0, 1)),
+        cost=Cost(output=output),
     )
 
 
-GELU, GELU_GRADIENT = _gated("gelu", _gelu), _gated_gradient("gelu", _gelu_slope)
-GELU_TANH, GELU_TANH_GRADIENT = _gated("gelu_tanh", _gelu_tanh), _gated_gradient("gelu_tanh", _gelu_tanh_slope)
-SILU, SILU_GRADIENT = _gated("silu", _silu), _gated_gradient("silu", _silu_slope)
+GELU, GELU_GRADIENT = _gated("gelu", _gelu, 45), _gated_gradient("gelu", _gelu_slope, 102)
+GELU_TANH = _gated("gelu_tanh", _gelu_tanh, 55)
+GELU_TANH_GRADIENT = _gated_gradient("gelu_tanh", _gelu_tanh_slope, 66)
+SILU, SILU_GRADIENT = _gated("silu", _silu, 61), _gated_gradient("silu", _silu_slope, 68)

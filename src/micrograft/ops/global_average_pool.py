@@ -15,6 +15,7 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Shape, TensorType
 from micrograft.ops.average_pool import AveragePoolAttrs, average_pool_call
 from micrograft.ops.block import contracted
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -89,6 +90,7 @@ GLOBAL_AVERAGE_POOL = Operator(
     samples=_samples,
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
+    cost=Cost(output=28, input=6.7),
 )
 
 
@@ -127,4 +129,5 @@ GLOBAL_AVERAGE_POOL_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
     in_blocks=contracted("block_global_average_pool_gradient", unit=lambda attrs: 1.0 / attrs.divisor),
+    cost=Cost(output=12.4),
 )

@@ -15,6 +15,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import Array, DType, TensorType, Value
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -156,6 +157,7 @@ GRU = Operator(
     gradient=_gradient,
     inplace=((1, 0),),
     macs=lambda node: node.inputs[0].type.size * node.inputs[1].shape[1],
+    cost=Cost(mac=2.8, output=60, input=45, optional=6),
 )
 
 
@@ -246,6 +248,7 @@ GRU_GRADIENT = Operator(
     kernels={DType.FLOAT32: _gradient_call},
     inplace=((0, 1), (1, 2)),
     macs=lambda node: node.inputs[1].type.size * node.inputs[3].shape[1],
+    cost=Cost(output=25, input=28),
     scratch=_gradient_scratch,
 )
 
@@ -309,4 +312,5 @@ GRU_BIAS_GRADIENT = Operator(
     evaluate=_evaluate_bias,
     samples=_bias_samples,
     kernels={DType.FLOAT32: _bias_call},
+    cost=Cost(output=15, input=5),
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types
 from micrograft.ops.scale import ScaleAttrs
 
@@ -67,4 +68,5 @@ HARD_SIGMOID = Operator(
     gradient=_gradient,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=29),
 )

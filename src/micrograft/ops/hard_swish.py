@@ -8,6 +8,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, Operator, Sample
 from micrograft.ops.pointwise import elements_kernel
 from micrograft.ops.sigmoid import infer_from_output
@@ -42,6 +43,7 @@ HARD_SWISH = Operator(
     gradient=_gradient,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=16),
 )
 
 
@@ -65,4 +67,5 @@ HARD_SWISH_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: elements_kernel("mg_hard_swish_gradient_float32")},
     inplace=((0, 0), (0, 1)),
+    cost=Cost(output=18),
 )

@@ -11,6 +11,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.scale import ScaleAttrs
 
@@ -52,4 +53,5 @@ HIGH_CODES = Operator(
     samples=_samples,
     kernels={DType.INT8: _call},
     gradient=_gradient,
+    cost=Cost(output=12),
 )

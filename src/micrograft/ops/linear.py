@@ -14,6 +14,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Shape, TensorType, Value
 from micrograft.ops.block import contracted
+from micrograft.ops.cost import Cost, by_weight
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -108,6 +109,7 @@ LINEAR = Operator(
     kernels={DType.FLOAT32: linear_call},
     gradient=_gradient,
     macs=_macs,
+    cost=Cost(mac=2.15, output=9),
 )
 
 
@@ -158,6 +160,7 @@ LINEAR_ADD = Operator(
     gradient=_add_gradient,
     inplace=((0, 2),),
     macs=_macs,
+    cost=Cost(mac=2.2, output=9),
 )
 
 
@@ -193,6 +196,7 @@ LINEAR_INPUT_GRADIENT = Operator(
     kernels={DType.FLOAT32: linear_input_gradient_call},
     in_blocks=contracted("block_linear_input_gradient"),
     macs=_macs,
+    cost=by_weight(Cost(mac=2.5, output=5.4, input=1.9), Cost(mac=2.43, output=4, input=4)),
 )
 
 
@@ -235,6 +239,7 @@ LINEAR_WEIGHT_GRADIENT = Operator(
     samples=_weight_gradient_samples,
     kernels={DType.FLOAT32: linear_weight_gradient_call},
     macs=_weight_gradient_macs,
+    cost=Cost(mac=1.85, output=3.3),
 )
 
 
@@ -261,4 +266,5 @@ LINEAR_BIAS_GRADIENT = Operator(
     samples=_bias_gradient_samples,
     kernels={DType.FLOAT32: _bias_gradient_call},
     in_blocks=contracted("block_linear_bias_gradient"),
+    cost=Cost(output=15, input=5),
 )

@@ -16,6 +16,7 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, Shape, TensorType, Value
 from micrograft.ops.block import contracted
 from micrograft.ops.conv_of_codes import codes_call
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import LINEAR, LINEAR_WEIGHT_GRADIENT, rows
 from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import check_codes, sample_codes
@@ -98,6 +99,7 @@ LINEAR_OF_CODES = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=Cost(mac=5.0, output=45),
 )
 
 
@@ -140,4 +142,5 @@ LINEAR_OF_CODES_WEIGHT_GRADIENT = Operator(
     kernels={DType.FLOAT32: _weight_gradient_call},
     in_blocks=contracted("block_linear_of_codes_weight_gradient", gradient=1, unit=lambda attrs: attrs.x.scale),
     macs=_weight_gradient_macs,
+    cost=Cost(mac=2.9, output=5),
 )

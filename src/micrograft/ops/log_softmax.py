@@ -8,6 +8,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -62,6 +63,7 @@ LOG_SOFTMAX = Operator(
     kernels={DType.FLOAT32: _kernel("mg_log_softmax_float32")},
     gradient=_gradient,
     inplace=((0, 0),),
+    cost=Cost(output=82),
 )
 
 
@@ -85,4 +87,5 @@ LOG_SOFTMAX_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _kernel("mg_log_softmax_gradient_float32")},
     inplace=((0, 0), (0, 1)),
+    cost=Cost(output=68),
 )

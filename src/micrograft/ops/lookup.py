@@ -14,6 +14,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Quantization, TensorType
 from micrograft.ops.block import contracted, contraction, group
+from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import LOW
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import Codes, check_codes, sample_codes
@@ -107,6 +108,7 @@ LOOKUP = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     inplace=((0, 0),),
+    cost=Cost(output=7),
 )
 
 
@@ -146,6 +148,7 @@ LOOKUP_GRADIENT = Operator(
     kernels={DType.FLOAT32: _gradient_call},
     in_blocks=contracted("block_lookup_gradient", unit=lambda attrs: attrs.unit),
     inplace=((0, 0),),
+    cost=Cost(output=13),
 )
 
 
@@ -160,4 +163,4 @@ def _block_call(node: Node, dy: Block, dx: Block) -> Sequence[KernelCall]:
     return (replace(call, function=function, pointers=(group(dy), *node.inputs[1:], group(dx))),)
 
 
-BLOCK_LOOKUP_GRADIENT = contraction(replace(LOOKUP_GRADIENT, evaluate=_whole), _block_call)
+BLOCK_LOOKUP_GRADIENT = contraction(replace(LOOKUP_GRADIENT, evaluate=_whole), _block_call, cost=Cost(output=25))

@@ -13,6 +13,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -96,6 +97,7 @@ CROSS_ENTROPY = Operator(
     samples=_labelled_samples,
     kernels={DType.FLOAT32: _cross_entropy_kernel("mg_cross_entropy_float32")},
     gradient=_rule("cross_entropy_gradient"),
+    cost=Cost(output=37, input=72),
 )
 
 CROSS_ENTROPY_GRADIENT = Operator(
@@ -107,6 +109,7 @@ CROSS_ENTROPY_GRADIENT = Operator(
     samples=_labelled_samples,
     kernels={DType.FLOAT32: _cross_entropy_kernel("mg_cross_entropy_gradient_float32")},
     inplace=((0, 0),),
+    cost=Cost(output=77),
 )
 
 
@@ -136,7 +139,7 @@ def _elements_samples() -> Iterator[Sample]:
         yield Sample((y, generator.uniform(0, 1, shape).astype(np.float32)), differentiable=(0,))
 
 
-def _over_elements(name: str, loss: Callable[[Array, Array], Array]) -> Operator:
+def _over_elements(name: str, loss: Callable[[Array, Array], Array], element: float) -> Operator:
     """A loss that is the mean of `loss(y, target)` over all elements."""
 
     def evaluate(attrs: Attrs, arrays: Arrays) -> Arrays:
@@ -152,10 +155,11 @@ def _over_elements(name: str, loss: Callable[[Array, Array], Array]) -> Operator
         samples=_elements_samples,
         kernels={DType.FLOAT32: _kernel(f"mg_{name}_float32")},
         gradient=_rule(f"{name}_gradient"),
+        cost=Cost(input=element),
     )
 
 
-def _over_elements_gradient(name: str, derivative: Callable[[Array, Array], Array]) -> Operator:
+def _over_elements_gradient(name: str, derivative: Callable[[Array, Array], Array], output: float) -> Operator:
     def evaluate(attrs: Attrs, arrays: Arrays) -> Arrays:
         y, target = arrays
         return (derivative(y, target) / y.dtype.type(y.size),)
@@ -169,14 +173,17 @@ def _over_elements_gradient(name: str, derivative: Callable[[Array, Array], Arra
         samples=_elements_samples,
         kernels={DType.FLOAT32: _kernel(f"mg_{name}_float32")},
         inplace=((0, 0),),
+        cost=Cost(output=output),
     )
 
 
-MEAN_SQUARED_ERROR = _over_elements("mean_squared_error", lambda y, target: (y - target) ** 2)
-MEAN_SQUARED_ERROR_GRADIENT = _over_elements_gradient("mean_squared_error_gradient", lambda y, target: 2 * (y - target))
+MEAN_SQUARED_ERROR = _over_elements("mean_squared_error", lambda y, target: (y - target) ** 2, 8)
+MEAN_SQUARED_ERROR_GRADIENT = _over_elements_gradient(
+    "mean_squared_error_gradient", lambda y, target: 2 * (y - target), 11
+)
 BINARY_CROSS_ENTROPY = _over_elements(
-    "binary_cross_entropy", lambda y, target: np.maximum(y, 0) - y * target + np.log1p(np.exp(-np.abs(y)))
+    "binary_cross_entropy", lambda y, target: np.maximum(y, 0) - y * target + np.log1p(np.exp(-np.abs(y))), 115
 )
 BINARY_CROSS_ENTROPY_GRADIENT = _over_elements_gradient(
-    "binary_cross_entropy_gradient", lambda y, target: logistic(y) - target
+    "binary_cross_entropy_gradient", lambda y, target: logistic(y) - target, 65
 )

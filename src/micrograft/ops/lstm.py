@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import Array, DType, TensorType, Value
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -181,6 +182,7 @@ LSTM = Operator(
     gradient=_gradient,
     inplace=((1, 0),),
     macs=_macs,
+    cost=Cost(mac=2.8, output=56, input=64, optional=3.5),
     scratch=_scratch,
 )
 
@@ -269,5 +271,6 @@ LSTM_GRADIENT = Operator(
     kernels={DType.FLOAT32: _gradient_call},
     inplace=((0, 1),),
     macs=lambda node: node.inputs[1].type.size * node.inputs[3].shape[1],
+    cost=Cost(output=39, input=20),
     scratch=_gradient_scratch,
 )

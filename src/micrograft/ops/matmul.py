@@ -14,6 +14,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.arithmetic import sum_back
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -125,4 +126,5 @@ MATMUL = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=Cost(mac=4.3, output=9),
 )

@@ -14,6 +14,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.block import contracted
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -25,7 +26,7 @@ from micrograft.ops.operator import (
     Types,
     require,
 )
-from micrograft.ops.window import Window
+from micrograft.ops.window import Window, pool_cost
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ MAX_POOL = Operator(
     samples=_samples,
     kernels={DType.FLOAT32: _call, DType.INT8: _call},
     gradient=_gradient,
+    cost=pool_cost(Cost(mac=19, output=39, optional=2)),
 )
 
 
@@ -175,4 +177,5 @@ MAX_POOL_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
     in_blocks=contracted("block_max_pool_gradient"),
+    cost=Cost(output=2.2, input=21),
 )

@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import bias_gradient
 from micrograft.ops.operator import (
     Arrays,
@@ -163,6 +164,7 @@ def _forward(kind: _Kind) -> Operator:
         gradient=gradient,
         inplace=((0, 0),),
         macs=lambda node: 3 * node.outputs[0].type.size,
+        cost=Cost(output=28),
     )
 
 
@@ -202,6 +204,7 @@ def _input_gradient(kind: _Kind) -> Operator:
         kernels={DType.FLOAT32: call},
         inplace=((0, 1), (0, 0)),
         macs=lambda node: 5 * node.outputs[0].type.size,
+        cost=Cost(output=42),
     )
 
 
@@ -234,6 +237,7 @@ def _weight_gradient(kind: _Kind) -> Operator:
         samples=samples,
         kernels={DType.FLOAT32: call},
         macs=lambda node: 3 * node.inputs[0].type.size,
+        cost=Cost(input=23),
     )
 
 

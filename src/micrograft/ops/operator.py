@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, TensorType, Value
+from micrograft.ops.cost import PLAIN, CostRule
 
 Types = Sequence[TensorType]
 Arrays = Sequence[Array]
@@ -145,6 +146,7 @@ class Operator:
     elementwise: an output element depends on the input elements at its own place alone, so that axes may be
         permuted before or after; inputs are broadcast as NumPy does.
     macs: multiply-accumulates of a node.
+    cost: estimated instructions of a node, from its multiply-accumulates and elements (see `cost.py`).
     scratch: memory that the kernels of a node need while they run, beside inputs and outputs; their calls name it.
     """
 
@@ -162,11 +164,16 @@ class Operator:
     view: bool = False
     elementwise: bool = False
     macs: Callable[[Node], int] = no_macs
+    cost: CostRule = PLAIN
     scratch: Callable[[Node], tuple[Value, ...]] = no_scratch
 
     def role(self, index: int) -> str:
         """The role of input `index`, without its mark."""
         return self.inputs[min(index, len(self.inputs) - 1)].rstrip("?*")
+
+    def work(self, node: Node) -> int:
+        """Estimated instructions of `node`; a view costs none."""
+        return 0 if self.view else round(self.cost(node, self.macs(node)))
 
     def types(self, node: Node) -> Types:
         """Types of all possible outputs of `node`. Raises ShapeError."""

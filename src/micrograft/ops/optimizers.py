@@ -13,6 +13,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require
 
 SCALAR: Shape = ()
@@ -130,6 +131,7 @@ SGD = Operator(
     kernels={DType.FLOAT32: _sgd_call},
     mutates=((0, 0),),
     macs=_size,
+    cost=Cost(output=5.75),
 )
 
 
@@ -180,6 +182,7 @@ SGD_MOMENTUM = Operator(
     kernels={DType.FLOAT32: _momentum_call},
     mutates=((0, 0), (1, 3)),
     macs=lambda node: 2 * _size(node),
+    cost=Cost(output=17),
 )
 
 
@@ -286,6 +289,7 @@ ADAM = Operator(
     kernels={DType.FLOAT32: _adam_call},
     mutates=((0, 0), (1, 3)),
     macs=lambda node: 4 * _size(node),
+    cost=Cost(output=29),
 )
 
 
@@ -326,6 +330,7 @@ SQUARE_SUM = Operator(
     kernels={DType.FLOAT32: _square_sum_call},
     inplace=((0, 1),),
     macs=_size,
+    cost=Cost(input=5.6),
 )
 
 
@@ -392,6 +397,7 @@ ACCUMULATE = Operator(
     kernels={DType.FLOAT32: _accumulate_call},
     mutates=((0, 0),),
     macs=_size,
+    cost=Cost(output=8),
 )
 
 
@@ -415,4 +421,5 @@ CLEAR = Operator(
     samples=_clear_samples,
     kernels=dict.fromkeys((DType.FLOAT32, DType.INT16), _clear_call),
     mutates=((0, 0),),
+    cost=Cost(output=4),
 )

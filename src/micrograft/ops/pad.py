@@ -15,6 +15,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
 from micrograft.ops.concat import SliceAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.moving import moving
 from micrograft.ops.operator import Arrays, Backward, Blocks, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.strides import MAX_RANK, OUTER, contiguous
@@ -177,6 +178,7 @@ PAD = Operator(
     samples=_samples,
     kernels={DType.FLOAT32: _call, DType.INT8: _call},
     gradient=_gradient,
+    cost=Cost(output=20),
 )
 
 
@@ -230,4 +232,5 @@ PAD_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
     in_blocks=_gradient_in_blocks,
+    cost=Cost(input=17),
 )

@@ -11,6 +11,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Value
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -61,6 +62,7 @@ def _function(
     derive: Callable[[Backward, Value, Value, Value], Value],
     low: float,
     high: float,
+    output: float,
 ) -> Operator:
     """y = evaluate(x), with samples between low and high."""
     return Operator(
@@ -73,6 +75,7 @@ def _function(
         gradient=_rule(derive),
         inplace=((0, 0),),
         elementwise=True,
+        cost=Cost(output=output),
     )
 
 
@@ -85,21 +88,22 @@ def _reciprocal_gradient(backward: Backward, dy: Value, x: Value, y: Value) -> V
     return backward.emit("scale", product, attrs=ScaleAttrs(-1.0))
 
 
-EXP = _function("exp", np.exp, lambda backward, dy, x, y: backward.emit("mul", dy, y), -5, 5)
-LOG = _function("log", np.log, lambda backward, dy, x, y: backward.emit("div", dy, x), 0.05, 9)
-SQRT = _function("sqrt", np.sqrt, _sqrt_gradient, 0.05, 9)
-RECIPROCAL = _function("reciprocal", lambda x: 1 / x, _reciprocal_gradient, 0.2, 9)
-ABS = _function("abs", np.abs, lambda backward, dy, x, y: backward.emit("abs_gradient", dy, x), -3, 3)
+EXP = _function("exp", np.exp, lambda backward, dy, x, y: backward.emit("mul", dy, y), -5, 5, 58)
+LOG = _function("log", np.log, lambda backward, dy, x, y: backward.emit("div", dy, x), 0.05, 9, 56)
+SQRT = _function("sqrt", np.sqrt, _sqrt_gradient, 0.05, 9, 8)
+RECIPROCAL = _function("reciprocal", lambda x: 1 / x, _reciprocal_gradient, 0.2, 9, 8)
+ABS = _function("abs", np.abs, lambda backward, dy, x, y: backward.emit("abs_gradient", dy, x), -3, 3, 5)
 SOFTPLUS = _function(
     "softplus",
     lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
     lambda backward, dy, x, y: backward.emit("softplus_gradient", dy, y),
     -9,
     9,
+    113,
 )
 
 
-def _from_two(name: str, evaluate: Callable[[Array, Array], Array], low: float) -> Operator:
+def _from_two(name: str, evaluate: Callable[[Array, Array], Array], low: float, output: float) -> Operator:
     """A gradient of dy and what was kept."""
 
     def samples() -> Iterator[Sample]:
@@ -120,8 +124,9 @@ def _from_two(name: str, evaluate: Callable[[Array, Array], Array], low: float) 
         samples=samples,
         kernels={DType.FLOAT32: elements_kernel(f"mg_{name}_float32")},
         inplace=((0, 0), (0, 1)),
+        cost=Cost(output=output),
     )
 
 
-ABS_GRADIENT = _from_two("abs_gradient", lambda dy, x: dy * np.sign(x), -4)
-SOFTPLUS_GRADIENT = _from_two("softplus_gradient", lambda dy, y: dy * -np.expm1(-y), 0)
+ABS_GRADIENT = _from_two("abs_gradient", lambda dy, x: dy * np.sign(x), -4, 12)
+SOFTPLUS_GRADIENT = _from_two("softplus_gradient", lambda dy, y: dy * -np.expm1(-y), 0, 63)

@@ -13,6 +13,7 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
 from micrograft.ops.arithmetic import SumToAttrs
 from micrograft.ops.broadcast import broadcast_fields
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.strides import MAX_RANK, broadcast_shape, contiguous, stretched, walk
 
@@ -78,6 +79,7 @@ PRELU = Operator(
     gradient=_gradient,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=19, optional=9),
 )
 
 
@@ -113,6 +115,7 @@ PRELU_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
     inplace=((0, 0),),
+    cost=Cost(output=20),
 )
 
 
@@ -164,4 +167,5 @@ PRELU_SLOPE_GRADIENT = Operator(
     samples=_slope_samples,
     kernels={DType.FLOAT32: _slope_call},
     macs=lambda node: node.inputs[0].type.size,
+    cost=Cost(input=14, output=5),
 )

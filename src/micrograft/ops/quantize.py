@@ -13,6 +13,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import Rounding, factor_of, multiplier_of
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import Codes, check_codes, codes_gradient, sample_codes, with_mask
@@ -101,6 +102,7 @@ QUANTIZE = Operator(
     kernels={DType.INT8: _quantize_call},
     gradient=_quantize_gradient,
     elementwise=True,
+    cost=Cost(output=21.5, optional=15),
 )
 
 
@@ -140,6 +142,7 @@ DEQUANTIZE = Operator(
     kernels={DType.FLOAT32: _dequantize_call},
     gradient=_dequantize_gradient,
     elementwise=True,
+    cost=Cost(output=11),
 )
 
 
@@ -193,4 +196,5 @@ REQUANTIZE = Operator(
     gradient=_requantize_gradient,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=45, optional=16),
 )

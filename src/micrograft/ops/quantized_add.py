@@ -15,9 +15,10 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, TensorType, Value
 from micrograft.ops.arithmetic import SHAPES, stretched_shape, sum_back
 from micrograft.ops.broadcast import broadcast_fields
+from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import Rounding, multiplier_of
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types
-from micrograft.ops.requantization import Codes, check_codes, codes_gradient, sample_codes, with_mask
+from micrograft.ops.requantization import Codes, by_rounding, check_codes, codes_gradient, sample_codes, with_mask
 from micrograft.ops.scale import ScaleAttrs
 
 _RAISED_BY = 20
@@ -121,4 +122,5 @@ QUANTIZED_ADD = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     inplace=((0, 0), (0, 1)),
+    cost=by_rounding(once=Cost(output=133, optional=14), twice=Cost(output=90, optional=14)),
 )

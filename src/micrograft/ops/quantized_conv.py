@@ -16,14 +16,16 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, Shape, Value
 from micrograft.ops.columns import row_columns
-from micrograft.ops.conv import CONV, ConvAttrs, ConvInputGradientAttrs
+from micrograft.ops.conv import CONV, ConvAttrs, ConvInputGradientAttrs, window_cost
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import Rounding
 from micrograft.ops.linear import bias_gradient
 from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.quantized_linear import linear_int8_call
 from micrograft.ops.requantization import (
     Codes,
+    by_rounding,
     channels_group,
     check_channels,
     check_codes,
@@ -156,5 +158,13 @@ QUANTIZED_CONV = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=by_rounding(
+        once=window_cost(
+            Cost(mac=1.56, output=40, optional=15), Cost(mac=1.44, output=33, input=2.5, optional=15), tap=78
+        ),
+        twice=window_cost(
+            Cost(mac=1.56, output=51, optional=15), Cost(mac=1.44, output=44, input=2.5, optional=15), tap=78
+        ),
+    ),
     scratch=row_columns,
 )

@@ -15,11 +15,13 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, Shape
 from micrograft.ops.columns import four_weights
-from micrograft.ops.conv import ConvAttrs
+from micrograft.ops.conv import ConvAttrs, window_cost
+from micrograft.ops.cost import Cost
 from micrograft.ops.depthwise_conv import DEPTHWISE_CONV
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.quantized_conv import QuantizedConvAttrs, conv_int8_call, quantized_gradient, sample_attrs
 from micrograft.ops.requantization import (
+    by_rounding,
     channels_group,
     check_channels,
     check_codes,
@@ -95,5 +97,9 @@ QUANTIZED_DEPTHWISE_CONV = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=by_rounding(
+        once=window_cost(Cost(mac=3.4, output=49, optional=13)),
+        twice=window_cost(Cost(mac=3.4, output=59, optional=13)),
+    ),
     scratch=four_weights,
 )

@@ -15,11 +15,13 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization
 from micrograft.ops.columns import row_columns
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import LINEAR, bias_gradient, rows
 from micrograft.ops.linear_of_codes import OfCodesAttrs
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import (
     Codes,
+    by_rounding,
     channels_group,
     check_channels,
     check_codes,
@@ -107,5 +109,6 @@ QUANTIZED_LINEAR = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=by_rounding(once=Cost(mac=1.42, output=44, optional=15), twice=Cost(mac=1.42, output=55, optional=15)),
     scratch=row_columns,
 )

@@ -16,6 +16,7 @@ from micrograft.ir.types import DType, Quantization, Shape, Value
 from micrograft.ops.arithmetic import SHAPES, stretched_shape, sum_to
 from micrograft.ops.block import contracted, contraction, group
 from micrograft.ops.broadcast import broadcast_fields
+from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import Rounding, multiplier_of
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.quantized_add import infer_of_two
@@ -104,6 +105,7 @@ QUANTIZED_MUL = Operator(
     gradient=_gradient,
     inplace=((0, 0), (0, 1)),
     macs=lambda node: node.outputs[0].type.size,
+    cost=Cost(output=54, optional=14),
 )
 
 
@@ -163,6 +165,7 @@ PRODUCT_GRADIENT = Operator(
     kernels={DType.FLOAT32: _gradient_call},
     in_blocks=contracted("block_product_gradient", unit=lambda attrs: attrs.unit),
     macs=lambda node: node.inputs[0].type.size,
+    cost=Cost(input=12, output=100),
 )
 
 
@@ -177,4 +180,6 @@ def _block_call(node: Node, dy: Block, dx: Block) -> Sequence[KernelCall]:
     return (replace(call, function=function, pointers=(group(dy), node.inputs[1], group(dx))),)
 
 
-BLOCK_PRODUCT_GRADIENT = contraction(replace(PRODUCT_GRADIENT, evaluate=_whole), _block_call)
+BLOCK_PRODUCT_GRADIENT = contraction(
+    replace(PRODUCT_GRADIENT, evaluate=_whole), _block_call, cost=Cost(input=35, output=110)
+)

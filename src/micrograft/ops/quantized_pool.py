@@ -17,11 +17,13 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, TensorType
 from micrograft.ops.average_pool import AVERAGE_POOL, AveragePoolAttrs, AveragePoolGradientAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, scaled_sum
 from micrograft.ops.global_average_pool import GLOBAL_AVERAGE_POOL, GlobalAveragePoolGradientAttrs
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import Codes, check_codes, codes_gradient, sample_codes, with_mask
 from micrograft.ops.scale import ScaleAttrs
+from micrograft.ops.window import pool_cost
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ QUANTIZED_AVERAGE_POOL = Operator(
     samples=_pool_samples,
     kernels={DType.INT8: _pool_call},
     gradient=_pool_gradient,
+    cost=pool_cost(Cost(mac=7.2, output=58, optional=15.7)),
 )
 
 
@@ -166,4 +169,5 @@ QUANTIZED_MEAN = Operator(
     samples=_mean_samples,
     kernels={DType.INT8: _mean_call},
     gradient=_mean_gradient,
+    cost=Cost(output=36, input=6, optional=15),
 )

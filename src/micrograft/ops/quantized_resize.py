@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Quantization
+from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import Rounding, divided, multiplier_of, rescaled
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import Codes, check_codes, sample_codes
@@ -113,4 +114,5 @@ QUANTIZED_RESIZE = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=lambda node: 4 * node.outputs[0].type.size,
+    cost=Cost(output=62),
 )

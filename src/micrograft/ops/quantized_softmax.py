@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization
+from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import HIGH, LOW, clamped, divided, doubled_high, multiplier_of
 from micrograft.ops.gemmlowp import exp_on_negative, reciprocal
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
@@ -99,4 +100,5 @@ QUANTIZED_SOFTMAX = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     inplace=((0, 0),),
+    cost=Cost(output=200),
 )

@@ -17,6 +17,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     KernelCall,
@@ -304,6 +305,7 @@ RECURRENT_WEIGHT_GRADIENT = Operator(
     samples=_weight_samples,
     kernels={DType.FLOAT32: _weight_call},
     macs=_macs,
+    cost=Cost(mac=2.4, input=8),
 )
 
 
@@ -396,5 +398,6 @@ RECURRENT_STATE_GRADIENT = Operator(
     samples=_state_samples,
     kernels={DType.FLOAT32: _state_call},
     macs=lambda node: node.inputs[2].type.size,
+    cost=Cost(mac=5.3, output=8),
     scratch=_state_scratch,
 )

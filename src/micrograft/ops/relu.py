@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import DType, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -72,6 +73,7 @@ RELU = Operator(
     gradient=_gradient,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=10.5, optional=8.2),
 )
 
 RELU6 = Operator(
@@ -85,6 +87,7 @@ RELU6 = Operator(
     gradient=_gradient,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=26),
 )
 
 
@@ -120,4 +123,5 @@ MASK_GRADIENT = Operator(
     kernels={DType.FLOAT32: _mask_gradient_call},
     in_blocks=_mask_in_blocks,
     inplace=((0, 0),),
+    cost=Cost(output=11),
 )

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Quantization, Shape, TensorType, Value
+from micrograft.ops.cost import Cost, CostRule
 from micrograft.ops.fixed_point import HIGH, LOW, Rounding, clamped, factor_of, multiplier_of, rescaled, scaled_sum
 from micrograft.ops.operator import (
     Arrays,
@@ -59,6 +61,16 @@ class Codes:
     def field(self) -> tuple[str, tuple[int, ...]]:
         """The `mg_code_range` of a kernel's parameters."""
         return "y", (self.quant.zero, self.low, self.high, int(self.rounding))
+
+
+def by_rounding(once: CostRule, twice: CostRule) -> CostRule:
+    """A cost for each way of rounding an int8 output."""
+
+    def rule(node: Node, macs: float) -> float:
+        attrs: Any = node.attrs  # of any layer whose output is rounded so
+        return (twice if attrs.y.rounding is Rounding.TWICE else once)(node, macs)
+
+    return rule
 
 
 def requantized(sums: Array, bias: Array, factors: Array, y: Codes) -> Array:
@@ -168,4 +180,5 @@ RESCALE_GRADIENT = Operator(
     kernels={DType.FLOAT32: _rescale_gradient_call},
     in_blocks=_rescale_in_blocks,
     inplace=((0, 0),),
+    cost=Cost(output=9.3),
 )

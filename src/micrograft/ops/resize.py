@@ -14,6 +14,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType
 from micrograft.ops.block import contracted, contraction, group
+from micrograft.ops.cost import Cost
 from micrograft.ops.moving import moving
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 
@@ -151,6 +152,7 @@ RESIZE = Operator(
     kernels={DType.FLOAT32: _call, DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=Cost(output=20, mac=1.0),
 )
 
 
@@ -194,6 +196,7 @@ RESIZE_GRADIENT = Operator(
     kernels={DType.FLOAT32: _gradient_call},
     in_blocks=contracted("block_resize_gradient", unit=lambda attrs: None if attrs.resize.linear else 1.0),
     macs=_macs,
+    cost=Cost(input=24, mac=2.0),
 )
 
 
@@ -210,4 +213,6 @@ def _nearest_samples() -> Iterator[Sample]:
             yield sample
 
 
-BLOCK_RESIZE_GRADIENT = contraction(replace(RESIZE_GRADIENT, samples=_nearest_samples), _block_call)
+BLOCK_RESIZE_GRADIENT = contraction(
+    replace(RESIZE_GRADIENT, samples=_nearest_samples), _block_call, cost=Cost(input=20, output=130)
+)

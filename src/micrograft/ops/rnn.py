@@ -12,6 +12,7 @@ import numpy as np
 
 from micrograft.ir.graph import Node
 from micrograft.ir.types import DType, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Pointer, Sample, Types, require
 from micrograft.ops.recurrent import (
     CASES,
@@ -111,6 +112,7 @@ RNN = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=lambda node: node.inputs[0].type.size * node.inputs[1].shape[1],
+    cost=Cost(mac=2.8, output=60),
 )
 
 
@@ -173,4 +175,5 @@ RNN_GRADIENT = Operator(
     kernels={DType.FLOAT32: _gradient_call},
     inplace=((0, 0),),
     macs=lambda node: node.outputs[0].type.size * node.inputs[1].shape[1],
+    cost=Cost(mac=2.4, output=20),
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Block, Node
 from micrograft.ir.types import DType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Blocks, Gradients, KernelCall, Operator, Sample
 
 
@@ -60,4 +61,5 @@ SCALE = Operator(
     in_blocks=_in_blocks,
     inplace=((0, 0),),
     elementwise=True,
+    cost=Cost(output=8),
 )

@@ -15,6 +15,7 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, TensorType, Value
 from micrograft.ops.conv import ConvAttrs
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import MULTIPLIER, SHIFT, Codes, check_factors, sample_channels
 from micrograft.ops.reshape import ReshapeAttrs
@@ -82,6 +83,7 @@ SCALED_FACTORS = Operator(
     samples=_samples,
     kernels={DType.INT32: _call},
     gradient=_gradient,
+    cost=Cost(output=31),
 )
 
 
@@ -137,4 +139,5 @@ SCALED_FACTORS_GRADIENT = Operator(
     samples=_gradient_samples,
     kernels={DType.FLOAT32: _gradient_call},
     inplace=((0, 0),),
+    cost=Cost(output=20),
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -42,7 +43,7 @@ def _samples() -> Iterator[Sample]:
     yield Sample((np.array([[-120, -30, 0, 30, 120]], np.float32),))
 
 
-def _smooth(name: str, kernel: str, evaluate: Callable[[Array], Array]) -> Operator:
+def _smooth(name: str, kernel: str, evaluate: Callable[[Array], Array], output: float) -> Operator:
     def gradient(backward: Backward, node: Node, gradients: Gradients) -> Gradients:
         (dy,) = gradients
         assert dy is not None
@@ -58,11 +59,12 @@ def _smooth(name: str, kernel: str, evaluate: Callable[[Array], Array]) -> Opera
         gradient=gradient,
         inplace=((0, 0),),
         elementwise=True,
+        cost=Cost(output=output),
     )
 
 
-SIGMOID = _smooth("sigmoid", "mg_sigmoid_float32", logistic)
-TANH = _smooth("tanh", "mg_tanh_float32", np.tanh)
+SIGMOID = _smooth("sigmoid", "mg_sigmoid_float32", logistic, 61)
+TANH = _smooth("tanh", "mg_tanh_float32", np.tanh, 53)
 
 
 def infer_from_output(attrs: Attrs, types: Types) -> Types:
@@ -88,6 +90,7 @@ def _from_output(name: str, evaluate: Callable[[Arrays], Array]) -> Operator:
         samples=_gradient_samples,
         kernels={DType.FLOAT32: _kernel(f"mg_{name}_float32")},
         inplace=((0, 0), (0, 1)),
+        cost=Cost(output=11.5),
     )
 
 

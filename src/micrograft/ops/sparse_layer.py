@@ -20,6 +20,7 @@ from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.channels import put_call, require_index, take_call
 from micrograft.ops.conv import CONV, ConvAttrs, ConvInputGradientAttrs, ConvWeightGradientAttrs, conv_kernel_call
+from micrograft.ops.cost import Cost
 from micrograft.ops.depthwise_conv import DEPTHWISE_CONV
 from micrograft.ops.linear import LINEAR, bias_gradient, rows
 from micrograft.ops.operator import (
@@ -246,5 +247,6 @@ SPARSE_LAYER = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=Cost(mac=2.7, output=33, optional=14),
     scratch=joining_scratch,
 )

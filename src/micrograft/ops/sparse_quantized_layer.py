@@ -17,6 +17,7 @@ from micrograft.ir.types import DType, Quantization, Value
 from micrograft.ops.channels import put_call
 from micrograft.ops.columns import four_weights, row_columns
 from micrograft.ops.conv_of_codes import ConvOfCodesWeightGradientAttrs
+from micrograft.ops.cost import Cost
 from micrograft.ops.linear import bias_gradient
 from micrograft.ops.linear_of_codes import OfCodesAttrs
 from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types
@@ -139,5 +140,6 @@ SPARSE_QUANTIZED_LAYER = Operator(
     kernels={DType.INT8: _call},
     gradient=_gradient,
     macs=_macs,
+    cost=Cost(mac=2.3, output=76, optional=17),
     scratch=_scratch,
 )

@@ -218,5 +218,6 @@ STREAMED_CONV = Operator(
     samples=_samples,
     kernels={DType.INT8: _call},
     macs=_macs,
+    cost=lambda node, macs: sum(OPERATORS[stage.op].work(stage) for stage in _stages(node)),
     scratch=_scratch,
 )

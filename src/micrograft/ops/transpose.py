@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
+from micrograft.ops.cost import Cost
 from micrograft.ops.moving import each_type, for_all_moved, moved_in_blocks, moving
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.strides import MAX_RANK, contiguous, merged, walk
@@ -83,4 +84,5 @@ TRANSPOSE = Operator(
     kernels=for_all_moved(_call),
     gradient=_gradient,
     in_blocks=moved_in_blocks,
+    cost=Cost(output=8),
 )

@@ -12,6 +12,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Shape, TensorType
 from micrograft.ops.arithmetic import sum_back
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -92,4 +93,5 @@ WHERE = Operator(
     gradient=_gradient,
     inplace=((0, 0), (0, 1), (0, 2)),
     elementwise=True,
+    cost=Cost(output=21),
 )

@@ -10,11 +10,14 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from micrograft.ir.graph import Node
 from micrograft.ir.types import Array, Shape
+from micrograft.ops.cost import Cost, CostRule
 from micrograft.ops.operator import require
 
 Field = tuple[str, tuple[int, ...]]
@@ -68,6 +71,15 @@ class Window:
         sizes = zip(spatial, self.extent, self.stride, self.padding, strict=True)
         return tuple((before + n + after - extent) // stride + 1 for n, extent, stride, (before, after) in sizes)
 
+    def taps_inside(self, x: Shape) -> int:
+        """How often a tap of the window, at any position, lies on `x` and not in its padding.
+
+        >>> Window((3,), (1,), ((1, 1),), (1,)).taps_inside((1, 4, 8))
+        10
+        """
+        sizes = zip(x[1:-1], self._places(x), strict=True)
+        return math.prod(int(((places >= 0) & (places < size)).sum()) for size, places in sizes)
+
     def view(self, x: Array, fill: float = 0.0) -> Array:
         """The windows of x: (1, *spatial, C), as (1, *positions, *kernel, C)."""
         rank = len(self.kernel)
@@ -106,3 +118,14 @@ class Window:
         for axis, positions in enumerate(self.output(x[1:-1])):
             starts = np.arange(positions)[:, None] * self.stride[axis] - self.padding[axis][0]
             yield starts + np.arange(self.kernel[axis]) * self.dilation[axis]
+
+
+def pool_cost(cost: Cost) -> CostRule:
+    """The cost of a pool or of its gradient: `mac` is for each element that a window sees."""
+
+    def rule(node: Node, macs: float) -> float:
+        attrs: Any = node.attrs  # a pool's, or those of a gradient that hold them
+        pool, x = getattr(attrs, "pool", attrs), getattr(attrs, "input_shape", node.inputs[0].shape)
+        return cost(node, pool.window.taps_inside(x) * x[-1])
+
+    return rule

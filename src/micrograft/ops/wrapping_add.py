@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Quantization, TensorType
+from micrograft.ops.cost import Cost
 from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import check_codes, sample_codes
 from micrograft.ops.scale import ScaleAttrs
@@ -62,6 +63,7 @@ def _operator(name: str, sign: int) -> Operator:
         kernels={DType.INT8: call},
         gradient=gradient,
         inplace=((0, 0), (0, 1)),
+        cost=Cost(output=10),
     )
 
 

@@ -17,7 +17,7 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from micrograft.errors import MicrograftError
 from micrograft.toolchain.build import Firmware, Symbol
-from micrograft.toolchain.probe import Probe, Profile, detach
+from micrograft.toolchain.probe import Calls, Probe, Profile, detach
 
 CORES = {
     "cortex_m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
@@ -132,6 +132,17 @@ class Emulator:
         handles = profile.attach(self._engine)
         try:
             yield profile
+        finally:
+            detach(self._engine, handles, self.symbols["mg_idle"].address)
+
+    @contextmanager
+    def following(self, *callers: str) -> Iterator[Calls]:
+        """Counts, over all calls within, the instructions of each call that the functions `callers` make."""
+        functions = [self._symbol(name) for name in callers]
+        calls = Calls([range(each.address, each.address + each.size) for each in functions])
+        handles = calls.attach(self._engine)
+        try:
+            yield calls
         finally:
             detach(self._engine, handles, self.symbols["mg_idle"].address)
 

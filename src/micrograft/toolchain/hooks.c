@@ -21,11 +21,22 @@ typedef struct {
     watch_t watches[WATCHES];
 } probe_t;
 
-/* Mirrored in profile.py. */
+/* Mirrored in probe.py. */
 typedef struct {
     uint64_t start, end; /* given: the code that is counted */
     uint64_t *counts;    /* found: how often each halfword of it was executed as the first of an instruction */
 } profile_t;
+
+/* Mirrored in probe.py. */
+typedef struct {
+    uint64_t start, end; /* given: the code of the functions whose calls are told apart */
+    const uint8_t *callers; /* given: for each halfword of that range, whether it belongs to one of them */
+    uint64_t *counts;    /* found: instructions of each call, in the order of the calls */
+    uint64_t room;       /* given: how many calls there is room for */
+    uint64_t calls;      /* found: how many there were */
+    uint64_t own;        /* found: instructions of the calling functions themselves */
+    uint64_t inside;     /* found: whether a call is running */
+} calls_t;
 
 typedef int (*register_access_t)(void *engine, int number, void *value);
 
@@ -35,6 +46,7 @@ enum { REGISTER_CPSR = 3 }; /* UC_ARM_REG_CPSR */
 void mg_hook_instruction(void *engine, uint64_t address, uint32_t size, void *user);
 void mg_hook_memory(void *engine, int type, uint64_t address, int size, int64_t value, void *user);
 void mg_hook_profile(void *engine, uint64_t address, uint32_t size, void *user);
+void mg_hook_calls(void *engine, uint64_t address, uint32_t size, void *user);
 
 void mg_hook_instruction(void *engine, uint64_t address, uint32_t size, void *user) {
     (void)engine;
@@ -49,6 +61,24 @@ void mg_hook_profile(void *engine, uint64_t address, uint32_t size, void *user) 
     (void)size;
     if (address >= profile->start && address < profile->end) {
         profile->counts[(address - profile->start) / 2]++;
+    }
+}
+
+void mg_hook_calls(void *engine, uint64_t address, uint32_t size, void *user) {
+    calls_t *calls = user;
+    (void)engine;
+    (void)size;
+    if (address >= calls->start && address < calls->end && calls->callers[(address - calls->start) / 2]) {
+        calls->inside = 0;
+        calls->own++;
+        return;
+    }
+    if (!calls->inside) {
+        calls->inside = 1;
+        calls->calls++;
+    }
+    if (calls->calls <= calls->room) {
+        calls->counts[calls->calls - 1]++;
     }
 }
 

@@ -110,6 +110,46 @@ class Profile:
         return [handle]
 
 
+class _Calls(ctypes.Structure):
+    """`calls_t` of hooks.c, field by field."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("start", "end")),
+        ("callers", ctypes.POINTER(ctypes.c_uint8)),
+        ("counts", ctypes.POINTER(ctypes.c_uint64)),
+        *((name, ctypes.c_uint64) for name in ("room", "calls", "own", "inside")),
+    )
+
+
+class Calls:
+    """Instructions of each call that some functions make, whatever is called further down included.
+
+    callers: the code of these functions. A call of one of them by another is none. room: for so many calls.
+    """
+
+    def __init__(self, callers: Sequence[range], room: int = 100_000) -> None:
+        start, stop = min(each.start for each in callers), max(each.stop for each in callers)
+        self._marks = (ctypes.c_uint8 * ((stop - start) // 2))()
+        for code in callers:
+            for address in range(code.start, code.stop, 2):
+                self._marks[(address - start) // 2] = 1
+        self._counts = (ctypes.c_uint64 * room)()
+        self._given = _Calls(start, stop, self._marks, self._counts, room)
+
+    @property
+    def instructions(self) -> tuple[int, ...]:
+        """Of each call, in order. Raises MicrograftError where there were more than there is room for."""
+        if self._given.calls > self._given.room:
+            raise MicrograftError(f"{self._given.calls} calls, and room for {self._given.room}")
+        return tuple(self._counts[: self._given.calls])
+
+    def attach(self, engine: Any) -> list[int]:
+        """Hooks this to a unicorn engine; returns the hook's handle, for `detach`."""
+        handle = _add_hook(engine, uc.UC_HOOK_CODE, _hooks().mg_hook_calls, self._given)
+        _forget_translations(engine)
+        return [handle]
+
+
 def _add_hook(engine: Any, kind: int, function: Any, given: ctypes.Structure) -> int:
     """Its handle."""
     handle = ctypes.c_size_t()
