@@ -273,13 +273,16 @@ def test_cuts_of_the_chain_are_a_first_answer(share: float) -> None:
     assert min(choice.work(problem) for choice in choices if peak(problem, choice) <= capacity) < 0.4 * problem.work
 
 
-def test_the_search_finds_what_fits_where_nothing_that_it_starts_from_does() -> None:
-    """Excess counts first, so that a tight budget is met by way of answers that exceed it; the best is close by."""
+@pytest.mark.parametrize(("slack", "close"), [(1.0, 0.1), (1.02, 0.01)])
+def test_the_search_finds_what_fits_where_nothing_that_it_starts_from_does(slack: float, close: float) -> None:
+    """Excess counts first, so that a tight budget is met by way of answers that exceed it; the best is close by, and
+    closer where the budget is not the very least."""
     problem = problem_of(deep_cnn(12), LoRA(rank=2), Clip(1.0, "tensor"))
     least = smallest_peak(problem)
     assert least < 0.6 * peak(problem, Choice())
-    found = search_greedily(problem, least)
+    capacity = int(slack * least)
+    found = search_greedily(problem, capacity)
     assert found is not None
-    best, proof = search_exactly(problem, least, found, Effort())
+    best, proof = search_exactly(problem, capacity, found, Effort())
     assert best is not None and proof.bound <= best.work(problem)
-    assert found.work(problem) <= best.work(problem) + 0.05 * problem.work
+    assert found.work(problem) <= best.work(problem) + close * problem.work

@@ -16,7 +16,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, Shape, TensorType, Value
 from micrograft.ops.block import contracted
-from micrograft.ops.cost import Cost, CostRule, by_weight
+from micrograft.ops.cost import Cost, CostRule, by_fours, by_weight
 from micrograft.ops.linear import bias_gradient, linear_call, linear_input_gradient_call, linear_weight_gradient_call
 from micrograft.ops.operator import (
     Arrays,
@@ -72,17 +72,6 @@ def conv_kernel_call(
     """A call of one of the convolution kernels, whose parameters are all alike."""
     channels = (("in_channels", x[-1]), ("out_channels", outputs), ("groups", groups))
     return (KernelCall(function, "mg_conv_params", (*window.fields(x), *channels), pointers),)
-
-
-def beyond_fours(cost: Cost, more: float) -> CostRule:
-    """The cost of a weight's gradient whose kernel takes four input channels at a time: a product of those that remain
-    costs so much more, as a share."""
-
-    def rule(node: Node, macs: float) -> float:
-        channels = node.outputs[0].shape[-1]
-        return cost(node, macs * (1 + more * (channels % 4) / channels))
-
-    return rule
 
 
 def window_cost(cost: CostRule, linear: CostRule | None = None, *, row: float = 0, tap: float = 0) -> CostRule:
@@ -213,7 +202,7 @@ CONV = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=_macs,
-    cost=window_cost(Cost(mac=2.1, output=9.5), Cost(mac=2.1, output=10), row=13.7),
+    cost=window_cost(by_fours(Cost(mac=2.1, output=9.5)), by_fours(Cost(mac=2.1, output=10)), row=13.7),
 )
 
 
@@ -271,7 +260,7 @@ CONV_INPUT_GRADIENT = Operator(
     kernels={DType.FLOAT32: _input_gradient_call},
     macs=_input_gradient_macs,
     cost=by_weight(
-        window_cost(Cost(mac=2.62, output=14), Cost(mac=2.55, output=4.8), tap=60),
+        window_cost(by_fours(Cost(mac=2.62, output=14)), by_fours(Cost(mac=2.55, output=4.8)), tap=60),
         window_cost(Cost(mac=5.5, output=14), Cost(mac=2.43, output=5), tap=55),
     ),
     in_blocks=contracted("block_conv_input_gradient"),
@@ -327,5 +316,5 @@ CONV_WEIGHT_GRADIENT = Operator(
     samples=_weight_gradient_samples,
     kernels={DType.FLOAT32: _weight_gradient_call},
     macs=_weight_gradient_macs,
-    cost=window_cost(beyond_fours(Cost(mac=1.85, output=14), 1.0), Cost(mac=1.83, output=3.5)),
+    cost=window_cost(by_fours(Cost(mac=1.85, output=14)), Cost(mac=1.83, output=3.5)),
 )

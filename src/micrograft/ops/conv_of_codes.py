@@ -21,10 +21,9 @@ from micrograft.ops.conv import (
     ConvAttrs,
     ConvInputGradientAttrs,
     ConvWeightGradientAttrs,
-    beyond_fours,
     window_cost,
 )
-from micrograft.ops.cost import Cost
+from micrograft.ops.cost import Cost, by_fours
 from micrograft.ops.operator import Arrays, Backward, Gradients, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.requantization import check_codes, sample_codes
 from micrograft.ops.scale import ScaleAttrs
@@ -177,5 +176,5 @@ CONV_OF_CODES_WEIGHT_GRADIENT = Operator(
     kernels={DType.FLOAT32: _weight_gradient_call},
     in_blocks=contracted("block_conv_of_codes_weight_gradient", gradient=1, unit=lambda attrs: attrs.x.scale),
     macs=_weight_gradient_macs,
-    cost=window_cost(beyond_fours(Cost(mac=2.65, output=18), 0.65), beyond_fours(Cost(mac=2.63, output=8.8), 0.65)),
+    cost=window_cost(by_fours(Cost(mac=2.65, output=18), 0.65), by_fours(Cost(mac=2.63, output=8.8), 0.65)),
 )

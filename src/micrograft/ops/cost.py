@@ -39,6 +39,17 @@ PLAIN = Cost(mac=2.5, output=8)
 """Of an operator that says nothing else."""
 
 
+def by_fours(cost: Cost, more: float = 1.2) -> CostRule:
+    """The cost of kernels that take four channels of their output at a time: a product of those that remain costs so
+    much more, as a share."""
+
+    def rule(node: Node, macs: float) -> float:
+        channels = node.outputs[0].shape[-1]
+        return cost(node, macs * (1 + more * (channels % 4) / channels))
+
+    return rule
+
+
 def by_dtype(costs: dict[DType, CostRule]) -> CostRule:
     """A cost for each element type of the first output."""
     return lambda node, macs: costs[node.outputs[0].dtype](node, macs)

@@ -157,7 +157,7 @@ GRU = Operator(
     gradient=_gradient,
     inplace=((1, 0),),
     macs=lambda node: node.inputs[0].type.size * node.inputs[1].shape[1],
-    cost=Cost(mac=2.8, output=60, input=45, optional=6),
+    cost=Cost(mac=7.9, output=30, optional=6),
 )
 
 
@@ -248,7 +248,7 @@ GRU_GRADIENT = Operator(
     kernels={DType.FLOAT32: _gradient_call},
     inplace=((0, 1), (1, 2)),
     macs=lambda node: node.inputs[1].type.size * node.inputs[3].shape[1],
-    cost=Cost(output=25, input=28),
+    cost=Cost(mac=2.7, output=25, input=10),
     scratch=_gradient_scratch,
 )
 

@@ -14,7 +14,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Shape, TensorType, Value
 from micrograft.ops.block import contracted
-from micrograft.ops.cost import Cost, by_weight
+from micrograft.ops.cost import Cost, by_fours, by_weight
 from micrograft.ops.operator import (
     Arrays,
     Backward,
@@ -109,7 +109,7 @@ LINEAR = Operator(
     kernels={DType.FLOAT32: linear_call},
     gradient=_gradient,
     macs=_macs,
-    cost=Cost(mac=2.15, output=9),
+    cost=by_fours(Cost(mac=2.15, output=9)),
 )
 
 
@@ -160,7 +160,7 @@ LINEAR_ADD = Operator(
     gradient=_add_gradient,
     inplace=((0, 2),),
     macs=_macs,
-    cost=Cost(mac=2.2, output=9),
+    cost=by_fours(Cost(mac=2.2, output=9)),
 )
 
 

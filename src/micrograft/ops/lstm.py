@@ -271,6 +271,6 @@ LSTM_GRADIENT = Operator(
     kernels={DType.FLOAT32: _gradient_call},
     inplace=((0, 1),),
     macs=lambda node: node.inputs[1].type.size * node.inputs[3].shape[1],
-    cost=Cost(output=39, input=20),
+    cost=Cost(mac=2.7, output=30, input=10),
     scratch=_gradient_scratch,
 )

@@ -305,7 +305,7 @@ RECURRENT_WEIGHT_GRADIENT = Operator(
     samples=_weight_samples,
     kernels={DType.FLOAT32: _weight_call},
     macs=_macs,
-    cost=Cost(mac=2.4, input=8),
+    cost=Cost(mac=1.9, input=3),
 )
 
 

@@ -112,7 +112,7 @@ RNN = Operator(
     kernels={DType.FLOAT32: _call},
     gradient=_gradient,
     macs=lambda node: node.inputs[0].type.size * node.inputs[1].shape[1],
-    cost=Cost(mac=2.8, output=60),
+    cost=Cost(mac=7.6, output=60),
 )
 
 

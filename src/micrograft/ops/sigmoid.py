@@ -64,7 +64,7 @@ def _smooth(name: str, kernel: str, evaluate: Callable[[Array], Array], output: 
 
 
 SIGMOID = _smooth("sigmoid", "mg_sigmoid_float32", logistic, 61)
-TANH = _smooth("tanh", "mg_tanh_float32", np.tanh, 53)
+TANH = _smooth("tanh", "mg_tanh_float32", np.tanh, 62)
 
 
 def infer_from_output(attrs: Attrs, types: Types) -> Types:
