@@ -129,6 +129,7 @@ def test_operator_is_complete(operator: Operator) -> None:
         node = node_of(operator.name, sample.attrs, sample.inputs)
         assert operator.view or node.outputs[0].dtype in operator.kernels
         assert operator.macs(node) >= 0
+        assert operator.work(node) >= 0 and (operator.work(node) > 0 or operator.view)
     for output, index in (*operator.inplace, *operator.mutates):
         assert output < len(operator.outputs) and index < len(operator.inputs)
 

@@ -273,7 +273,7 @@ def test_cuts_of_the_chain_are_a_first_answer(share: float) -> None:
     assert min(choice.work(problem) for choice in choices if peak(problem, choice) <= capacity) < 0.4 * problem.work
 
 
-@pytest.mark.parametrize(("slack", "close"), [(1.0, 0.1), (1.02, 0.01)])
+@pytest.mark.parametrize(("slack", "close"), [(1.0, 0.1), (1.05, 0.05)])
 def test_the_search_finds_what_fits_where_nothing_that_it_starts_from_does(slack: float, close: float) -> None:
     """Excess counts first, so that a tight budget is met by way of answers that exceed it; the best is close by, and
     closer where the budget is not the very least."""

@@ -124,6 +124,21 @@ def test_stack_depth_equals_painting(emulator: Emulator) -> None:
     assert probe.stack_bytes == len(painted) - untouched
 
 
+def test_calls_are_told_apart(firmware: Firmware) -> None:
+    """Each call of a function that another makes is counted by itself; with the caller's own they are all there are."""
+    followed, profiled = Emulator(firmware), Emulator(firmware)
+    with followed.following("toy_step") as calls:
+        step(followed)
+    with profiled.profiling() as profile:
+        step(profiled)
+    functions = {name: range(each.address, each.address + each.size) for name, each in firmware.symbols.items()}
+    total = profile.instructions(range(firmware.board.flash.origin, firmware.board.flash.origin + firmware.flash))
+    assert sum(calls.instructions) == total - profile.instructions(functions["toy_step"])
+    if firmware.board.fpu:
+        assert len(calls.instructions) == 3 * 64  # tanh and exp of each element, then its logarithm
+        assert sum(calls.instructions[2::3]) == profile.instructions(functions["mg_log"])
+
+
 def test_results_do_not_depend_on_measuring(firmware: Firmware) -> None:
     """Measured or not, a run computes the same."""
     plain, measured = Emulator(firmware), Emulator(firmware)
