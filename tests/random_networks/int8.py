@@ -11,6 +11,7 @@ import random
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 
 import click
 import numpy as np
@@ -47,7 +48,7 @@ def check(number: int) -> str:
         floats = api.load(module, example=[x[:1]])
         graph = precision.quantize(floats, x).graph
     except MicrograftError as error:
-        return _put_aside(error)
+        return put_aside(error)
     _answer(graph, x)
     return _learn(graph, x, choose)
 
@@ -71,7 +72,7 @@ def _learn(graph: Graph, x: Array, choose: random.Random) -> str:
     try:
         library = api.adapt(graph, recipe, x)
     except MicrograftError as error:
-        return _put_aside(error)
+        return put_aside(error)
     target = np.zeros((len(x), *graph.outputs[0].user_shape[1:]), np.float32)
     data = api.check_samples(library, Samples(x, target))
     assert data.y is not None
@@ -81,9 +82,10 @@ def _learn(graph: Graph, x: Array, choose: random.Random) -> str:
     return f"agreed, gradients in {width}"
 
 
-def _put_aside(error: MicrograftError) -> str:
+def put_aside(error: MicrograftError, reasons: Sequence[str] = REFUSED) -> str:
+    """The verdict on a network that is refused. Raises the error where that is for none of these reasons."""
     text = str(error)
-    for reason in REFUSED:
+    for reason in reasons:
         if reason in text:
             return f"put aside: {reason}"
     raise error

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from micrograft.ops import operators
 from micrograft.planning.plan import Buffer, Plan, Purpose
+from tests.random_networks import budgets
 from tests.random_networks.case import Call, Case, cases, random_cases
 from tests.random_networks.check import MismatchError, Workbench, check_plan, workbench
 from tests.random_networks.many import attempt
@@ -108,3 +109,11 @@ REGRESSIONS = {
 def test_what_was_found(bench: Workbench, promise: str) -> None:
     """Each case once failed; its name says what holds now."""
     assert bench.check(REGRESSIONS[promise]).verdict == "agreed"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", [2000058, 2000073])
+def test_arenas_of_every_size_change_no_bit(number: int) -> None:
+    """Each is a network in whose recomputation something once failed; the step is that without a limit, or refused."""
+    assert "budgets" in budgets.check(number)

@@ -25,14 +25,17 @@ STATUS = {
 
 
 class Runner:
-    """Drives one library on one device; the arrays that it takes and gives are in the user's own layout."""
+    """Drives one library on one device; the arrays that it takes and gives are in the user's own layout.
+
+    arena: its address. A sample lies at its start, where the library's `input` points.
+    """
 
     def __init__(self, artifact: Artifact, device: Device) -> None:
         self.library = library = artifact.library
         self.device = device
         self._model = device.buffer("model", 2 * device.pointer_bytes)
         self._memory = device.buffer("memory", _words(library.memory.total))
-        self._x = self._memory + library.memory.arena_offset  # what the library's `input` returns
+        self.arena = self._memory + library.memory.arena_offset
         self._y = device.buffer("y", library.output.value.type.bytes)
         if library.target is not None:
             self._target = device.buffer("target", library.target.value.type.bytes)
@@ -46,7 +49,7 @@ class Runner:
     def predict(self, x: Array) -> Array:
         """The network's answer, in its own layout, to one sample."""
         self._write_sample(x)
-        self._call("predict", self._model, self._x, self._y)
+        self._call("predict", self._model, self.arena, self._y)
         port = self.library.output
         raw = self.device.read(self._y, port.value.type.bytes)
         return port.to_user(np.frombuffer(raw, port.value.dtype.numpy).reshape(port.value.shape))
@@ -72,18 +75,6 @@ class Runner:
             found[param.source] = param.to_user(np.frombuffer(raw, slot.value.dtype.numpy).reshape(slot.value.shape))
         return found
 
-    def set_parameters(self, values: dict[str, Array]) -> None:
-        """Put trained parameters, by the user's names and layout, in place. Raises MicrograftError on a mismatch."""
-        for param in self._trainable():
-            slot = next(slot for slot in self.library.memory.parameters if slot.value.name == param.name)
-            if param.source not in values:
-                raise MicrograftError(f"the adapter has no {param.source!r}; it belongs to another network or method")
-            expected = param.to_user(param.data).shape
-            if values[param.source].shape != expected:
-                found = values[param.source].shape
-                raise MicrograftError(f"the adapter's {param.source!r} has shape {found}, not {expected}")
-            self.device.write(self._memory + slot.offset, param.stored(values[param.source]).tobytes())
-
     def state(self) -> bytes:
         """Trained parameters and optimizer state, byte for byte."""
         return self.device.read(self._memory, self.library.memory.arena_offset)
@@ -104,12 +95,12 @@ class Runner:
         assert port is not None, "a library that only predicts has no step"
         self._write_sample(x)
         self.device.write(self._target, port.from_user(target.reshape(port.user_shape)).tobytes())
-        self._call(function, self._model, self._x, self._target, self._loss)
+        self._call(function, self._model, self.arena, self._target, self._loss)
         return float(np.frombuffer(self.device.read(self._loss, 4), np.float32)[0])
 
     def _write_sample(self, x: Array) -> None:
         port = self.library.input
-        self.device.write(self._x, port.from_user(x.reshape(port.user_shape)).tobytes())
+        self.device.write(self.arena, port.from_user(x.reshape(port.user_shape)).tobytes())
 
     def _call(self, function: str, *args: int) -> None:
         status = self.device.call(f"{self.library.name}_{function}", *args)
