@@ -149,7 +149,7 @@ def table(path: Path, names: list[str], emulate: bool) -> None:
                 refused = any("refused" in rows.get(f"{name} {method} {each}", ()) for each in SHARES)
                 if share == "least" and not refused:
                     continue
-                if key not in rows and share in SHARES and method_is_hopeless(rows, name, method, case, share):
+                if key not in rows and share in SHARES and proven_already(rows, name, method, case, share):
                     rows[key] = {"refused": PROVEN}
                 if key not in rows or (emulate and "arena" in rows[key] and "measured" not in rows[key]):
                     rows[key] = case.row(share)
@@ -157,7 +157,7 @@ def table(path: Path, names: list[str], emulate: bool) -> None:
                 print("| " + " | ".join(cells(key, rows[key])) + " |", flush=True)
 
 
-def method_is_hopeless(rows: dict[str, dict[str, Any]], name: str, method: str, case: Case, share: float) -> bool:
+def proven_already(rows: dict[str, dict[str, Any]], name: str, method: str, case: Case, share: float) -> bool:
     """Whether a larger share was proven to be too little, and predicting alone would not be refused."""
     larger = (rows.get(f"{name} {method} {each}", {}).get("refused", "") for each in SHARES if each > share)
     plan = case.whole.train

@@ -88,6 +88,8 @@ def test_plan_says_what_the_issue_asks_for(place: Path) -> None:
     assert found["trainable_parameters"] == 4 * 2 + 3 * 2
     assert found["backpropagation_ram"] > 0
     assert all(found["macs"][phase] > 0 for phase in ("forward", "backward", "update"))
+    assert found["instructions"] > sum(found["macs"].values())
+    assert run_json(place, "plan", "--board", "rp2040", *HOW)["instructions"] is None, "soft float has no estimate"
 
 
 def test_plan_ends_with_3_where_it_does_not_fit(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

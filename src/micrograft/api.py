@@ -49,6 +49,7 @@ from micrograft.planning.effort import Effort
 from micrograft.planning.memory import Ram, lay_out
 from micrograft.planning.plan import Plan
 from micrograft.planning.planner import Orders, fit_plan, make_plan, peak
+from micrograft.planning.work import work
 from micrograft.quantization.observers import Observer
 from micrograft.recipe import Recipe as Recipe
 from micrograft.report.record import Bill, Flash, Macs, Share, TrainRecord
@@ -182,6 +183,7 @@ def plan(library: Library, recipe: Recipe, board: Board) -> Bill:
         peak=_peak(library.train),
         arena_least=max(each.least_arena for each in _plans(library)),
         recomputation=library.train.recomputation,
+        instructions=sum(map(work, library.train.schedule)) if board.fpu else None,
     )
 
 

@@ -52,7 +52,7 @@ class Bill:
     """What a way of adapting a network costs on a board, before anything is flashed.
 
     arena_least: bytes; it is proven that no placement of the same buffers needs fewer words. recomputation: what runs
-    twice so that the arena fits its budget.
+    twice so that the arena fits its budget. instructions: of a step, estimated; None for a core without a float unit.
     """
 
     network: str
@@ -71,6 +71,7 @@ class Bill:
     peak: tuple[Share, ...]
     arena_least: int = 0
     recomputation: Recomputation | None = None
+    instructions: int | None = None
 
     @property
     def fits(self) -> bool:

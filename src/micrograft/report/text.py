@@ -72,6 +72,8 @@ def bill_text(bill: Bill) -> RenderableType:
     table.add_row(Text("Multiply-accumulates a step", "bold"), number(macs.forward + macs.backward + macs.update))
     for phase, count in asdict(macs).items():
         table.add_row(f"  {phase}", number(count))
+    if bill.instructions is not None:
+        table.add_row(Text("Instructions a step", "bold"), f"~{number(bill.instructions)}", "estimated (not cycles)")
     if bill.recomputation is not None:
         table.add_row(Text("Computed again", "bold"), number(bill.recomputation.nodes), _again(bill.recomputation))
     return Group(title, "", table, "", _peak_text(bill))
