@@ -27,7 +27,7 @@ from micrograft.peft.head import Head
 from micrograft.peft.sparse import Sparse
 from micrograft.race import Finalist, Race
 from micrograft.recipe import Recipe
-from micrograft.report.findings import Comparison, Contribution, Findings, Point, with_front
+from micrograft.report.findings import Comparison, Contribution, Findings, Perhaps, Point, with_front
 from micrograft.report.record import Bill
 from micrograft.search.candidates import RANKS as UNIFORM_RANKS
 from micrograft.search.candidates import as_pieces, layered, uniform
@@ -155,10 +155,11 @@ class _Search:
         if not any(point.confirmed is not None for point in points):
             raise self._too_tight()
         labs = (self._laboratory, *self._rounds)
-        best, comparisons, noise = _decided(points, finalists, self._quest.ram)
+        best, perhaps, comparisons, noise = _decided(points, finalists, self._quest.ram)
         findings = Findings(
             points=points,
             best=best,
+            perhaps=perhaps,
             comparisons=comparisons,
             noise=noise,
             contributions=[self._contribution(item, base) for item in items],
@@ -346,18 +347,22 @@ class _Search:
 
 def _decided(
     points: Sequence[Point], finalists: dict[Methods, Finalist], ram: int
-) -> tuple[Point, list[Comparison], float]:
-    """What to take within so many bytes of RAM and within the RAM of each uniform method, and the noise."""
+) -> tuple[Point, Perhaps | None, list[Comparison], float]:
+    """What to take within so many bytes of RAM, what may be better, what to take within the RAM of each uniform method,
+    and the noise."""
     merits = {methods_text(methods): finalist.merits for methods, finalist in finalists.items()}
     counted = sorted((point for point in points if point.confirmed is not None), key=lambda point: point.ram)
     standings = Standings(np.array([merits[point.method] for point in counted]))
 
-    def take(most: int, alike: Sequence[int]) -> Point:
-        return counted[standings.take([i for i, point in enumerate(counted) if point.ram <= most], alike)]
+    def take(most: int, alike: Sequence[int]) -> int:
+        return standings.take([i for i, point in enumerate(counted) if point.ram <= most], alike)
 
     uniform_ones = [index for index, point in enumerate(counted) if point.origin == "uniform"]
-    comparisons = [Comparison(counted[index], take(counted[index].ram, [index])) for index in uniform_ones]
-    return take(ram, uniform_ones), comparisons, standings.noise
+    comparisons = [Comparison(counted[index], counted[take(counted[index].ram, [index])]) for index in uniform_ones]
+    best, highest = take(ram, uniform_ones), max(range(len(counted)), key=lambda index: counted[index].final)
+    by, error = standings.between(highest, best)
+    perhaps = Perhaps(counted[highest], by, error if np.isfinite(error) else None) if by > 0 else None
+    return counted[best], perhaps, comparisons, standings.noise
 
 
 def _judged_by(episodes: Sequence[Episode], most: int) -> tuple[Episode, ...]:

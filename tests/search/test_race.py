@@ -119,6 +119,8 @@ def test_what_treats_all_layers_alike_is_taken_unless_another_is_better_beyond_n
     standings = Standings(np.array([[alike], [everywhere], [sometimes], *others]))
     assert standings.take([0, 1], [0]) == 1
     assert standings.take([0, 2], [0]) == 0
+    by, error = standings.between(2, 0)
+    assert np.isclose(by, 1 / 30) and error > by / 2
     assert standings.take([2], []) == 2
 
 

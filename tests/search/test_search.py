@@ -84,6 +84,8 @@ def test_the_front_is_what_nothing_betters_and_the_best_fits(found: dict[str, An
     alike = [point for point in points if point["origin"] == "uniform"]
     assert all(point["confirmed"] is not None for point in alike)
     assert best["confirmed"] >= max(point["confirmed"] for point in alike) > found["before"]
+    highest = max(point["confirmed"] for point in points if point["confirmed"] is not None)
+    assert highest == (found["perhaps"]["point"] if found["perhaps"] else best)["confirmed"]
     assert [pair["uniform"] for pair in found["comparisons"]] == sorted(alike, key=lambda point: point["ram"])
     for pair in found["comparisons"]:
         assert pair["found"]["ram"] <= pair["uniform"]["ram"]

@@ -77,9 +77,18 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Perhaps:
+    """What did better than the best one, but not surely: by how much, and the standard error, where it is known."""
+
+    point: Point
+    by: float
+    error: float | None
+
+
+@dataclass(frozen=True)
 class Findings:
-    """points: everything that was measured within the budget, the front first. best: the one to take. comparisons: by
-    their RAM.
+    """points: everything that was measured within the budget, the front first. best: the one to take. perhaps: what may
+    be better. comparisons: by their RAM.
 
     noise: the standard error of the difference between two confirmed figures, as all of them show it. ram: the budget,
     bytes. what: "accuracy" or "minus loss". rule: how it was measured, in words. before: the score of the network as it
@@ -89,6 +98,7 @@ class Findings:
 
     points: Sequence[Point]
     best: Point
+    perhaps: Perhaps | None
     comparisons: Sequence[Comparison]
     noise: float
     contributions: Sequence[Contribution]
@@ -152,7 +162,18 @@ def findings_text(findings: Findings, pieces: int = 12) -> RenderableType:
     best = findings.best
     why = f"Best within {number(findings.ram)} bytes: {best.words}, {score_text(findings, best.final)}."
     tables = [_pieces(findings, pieces), _front(findings), _comparisons(findings)]
-    return Group(*tables, *(Text(note, "dim") for note in notes if note), "", Text(why, "bold"), "")
+    perhaps = [Text(perhaps_text(findings))] if findings.perhaps is not None else []
+    return Group(*tables, *(Text(note, "dim") for note in notes if note), "", Text(why, "bold"), *perhaps, "")
+
+
+def perhaps_text(findings: Findings) -> str:
+    """What may be better than the best, in a sentence; "" where nothing is."""
+    if findings.perhaps is None:
+        return ""
+    point, by, error = findings.perhaps.point, findings.perhaps.by, findings.perhaps.error
+    sure = f" ± {score_text(findings, error)}" if error is not None else ""
+    what = f"{point.words}, in {number(point.ram)} bytes"
+    return f"Better by {score_text(findings, by)}{sure}, which may be chance: {what}. More tasks would tell."
 
 
 NOISE = (

@@ -125,16 +125,16 @@ def loss_curve(losses: Sequence[float], window: int = 14) -> Picture:
     )
 
 
-def ticks(largest: float, count: int = 5) -> list[float]:
-    """Round numbers from 0 to at most `largest`, about `count` of them.
+def ticks(largest: float, count: int = 5, smallest: float = 0.0) -> list[float]:
+    """Round numbers from `smallest` to `largest`, about `count` of them.
 
-    >>> ticks(23000)
-    [0.0, 5000.0, 10000.0, 15000.0, 20000.0]
+    >>> ticks(23000), ticks(23000, smallest=18000)
+    ([0.0, 5000.0, 10000.0, 15000.0, 20000.0], [18000.0, 19000.0, 20000.0, 21000.0, 22000.0, 23000.0])
     """
-    rough = largest / count
+    rough = (largest - smallest) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    return [step * i for i in range(math.floor(largest / step + 1e-9) + 1)]
+    return [step * i for i in range(math.ceil(smallest / step - 1e-9), math.floor(largest / step + 1e-9) + 1)]
 
 
 def lifetimes_picture(explanation: Explanation, rows: int = 40) -> Picture:
@@ -170,17 +170,19 @@ def lifetimes_picture(explanation: Explanation, rows: int = 40) -> Picture:
 def front_picture(findings: Findings) -> Picture:
     """Every point by RAM (from left to right) and score (from bottom to top).
 
-    Rectangles are the points, coloured by where they come from; the line is the best score that a given RAM reaches.
+    Rectangles are the points, coloured by where they come from; the line is the best score that a given RAM reaches, of
+    those that were measured to the end where there are any.
     """
     points = findings.points
     lowest = min(point.final for point in points)
     height = (max(point.final for point in points) - lowest) or 1.0
-    widest = max(point.ram for point in points)
+    widest, narrowest = max(point.ram for point in points), min(point.ram for point in points)
+    start = 0.0 if narrowest in (0, widest) else max(0.0, narrowest - 0.05 * (widest - narrowest))
     bottom = MAP_HEIGHT - 24
-    x_scale, y_scale = (WIDTH - LEFT - 24) / widest, (bottom - TOP - 12) / height
+    x_scale, y_scale = (WIDTH - LEFT - 24) / (widest - start), (bottom - TOP - 12) / height
 
     def place(point: Point) -> tuple[float, float]:
-        return LEFT + point.ram * x_scale, bottom - 6 - (point.final - lowest) * y_scale
+        return LEFT + (point.ram - start) * x_scale, bottom - 6 - (point.final - lowest) * y_scale
 
     def dot(point: Point) -> Rectangle:
         x, y = place(point)
@@ -190,7 +192,8 @@ def front_picture(findings: Findings) -> Picture:
 
     line: list[tuple[float, float]] = []
     best = -math.inf
-    for point in sorted(points, key=lambda point: (point.ram, -point.final)):
+    counted = [point for point in points if point.confirmed is not None] or points
+    for point in sorted(counted, key=lambda point: (point.ram, -point.final)):
         if point.final > best:
             x, y = place(point)
             line += [(x, line[-1][1]), (x, y)] if line else [(x, y)]
@@ -201,6 +204,8 @@ def front_picture(findings: Findings) -> Picture:
         MAP_HEIGHT,
         rectangles=tuple(dot(point) for point in sorted(points, key=lambda point: point.on_front)),
         line=tuple(line),
-        x_marks=tuple(Mark(LEFT + value * x_scale, f"{value:,.0f}") for value in ticks(widest)),
+        x_marks=tuple(
+            Mark(LEFT + (value - start) * x_scale, f"{value:,.0f}") for value in ticks(widest, smallest=start)
+        ),
         y_marks=tuple(Mark(bottom - 6 - (each - lowest) * y_scale, score_text(findings, each)) for each in scores),
     )

@@ -58,8 +58,11 @@ class Standings:
         ]
         return max(better, key=lambda each: float(self._means[each]), default=best)
 
+    def between(self, one: int, other: int) -> tuple[float, float]:
+        """By how much the mean of the first is larger, and the standard error of that."""
+        return float(self._means[one] - self._means[other]), self._between(one, other)
+
     def _between(self, one: int, other: int) -> float:
-        """The standard error of the difference between two candidates' means."""
         difference = self._by_task[one] - self._by_task[other]
         tasks = len(difference)
         own = float(np.square(difference - difference.mean()).sum())
