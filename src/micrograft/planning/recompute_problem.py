@@ -10,7 +10,7 @@ before a backward or update node; within a slot, forward nodes run in their own 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from micrograft.ir.graph import Node, Phase
@@ -54,8 +54,8 @@ class Tensor:
 class Unit:
     """Forward nodes that are computed again together: each writes over the output of the one before it.
 
-    first, last: positions. work: estimated instructions. latest: the last slot before a parameter that it reads
-    is updated. updates: positions of the nodes that update one.
+    first, last: positions. work: estimated instructions of a second run. latest: the last slot before a parameter
+    that it reads is updated. updates: positions of the nodes that update one.
     """
 
     first: int
@@ -282,7 +282,7 @@ class _Posing:
         nodes = self._nodes[first : last + 1]
         reads = {self._name(value) for node in nodes for value in node.inputs}
         updates = tuple(sorted(position for name in reads for position in self._updates.get(name, ())))
-        return Unit(first, last, sum(map(work, nodes)), min(updates, default=len(self._nodes) - 1), updates)
+        return Unit(first, last, sum(map(_work_again, nodes)), min(updates, default=len(self._nodes) - 1), updates)
 
     def _tensors(self, problem: Problem) -> Iterable[Tensor]:
         """What the forward nodes leave in the arena."""
@@ -373,6 +373,11 @@ def overwritable(node: Node, root: Mapping[str, str]) -> list[str]:
     size = node.outputs[0].type.bytes
     sources = [node.inputs[index] for output, index in operator.inplace if output == 0 and index < len(node.inputs)]
     return [root.get(value.name, value.name) for value in sources if value.type.bytes == size]
+
+
+def _work_again(node: Node) -> int:
+    """Estimated instructions of a second run, for which masks and indices need not be written: one run writes them."""
+    return work(replace(node, outputs=node.outputs[:1]))
 
 
 def _aligned(value: Value) -> int:
