@@ -82,11 +82,64 @@ class ThreeStreams(nn.Module):
         return self.head(streams[0] * streams[1] + streams[2])
 
 
+class Stages(nn.Module):
+    """As RevNet: stages with a convolution between them that no one can undo; uneven halves; the last is alone."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 10, 3, padding=1)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(nn.ModuleList((self.bottleneck(width, 4), self.bottleneck(4, width))) for _ in range(count))
+            for width, count in ((6, blocks), (8, 1))
+        )
+        self.down = nn.Conv2d(10, 12, 3, stride=2, padding=1)
+        self.head = nn.Linear(12, 4)
+
+    @staticmethod
+    def bottleneck(inputs: int, outputs: int) -> nn.Module:
+        depthwise = nn.Conv2d(12, 12, 3, padding=1, groups=12)
+        return nn.Sequential(
+            nn.Conv2d(inputs, 12, 1), nn.BatchNorm2d(12), nn.ReLU6(), depthwise, nn.ReLU6(), nn.Conv2d(12, outputs, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for index, blocks in enumerate(self.stages):
+            assert isinstance(blocks, nn.ModuleList)
+            x = torch.relu(self.down(x)) if index else x
+            wide, narrow = torch.split(x, [x.shape[1] - 4, 4], dim=1)
+            for f, g in blocks:
+                narrow = narrow + f(wide)
+                wide = wide - g(narrow)
+            x = torch.cat([wide, narrow], dim=1)
+        return self.head(torch.relu(x).mean((2, 3)))
+
+
+class Leapfrog(nn.Module):
+    """Each state is the one before the last, moved by what a branch makes of the last; every third by shares of 1."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(4, 6, 5, padding=2), nn.Conv1d(6, 6, 3, padding=1)
+        self.branches = nn.ModuleList(nn.Conv1d(6, 6, 3, padding=1) for _ in range(2 * blocks))
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = torch.relu(self.first(x))
+        now = self.second(before)
+        for index, branch in enumerate(self.branches):
+            moved = torch.softmax(branch(now), 1) if index % 3 == 1 else torch.tanh(branch(now))
+            before, now = now, before + moved
+        return self.head(now.mean(2))
+
+
 SHAPES: dict[type[nn.Module], tuple[int, ...]] = {
     ReversibleCnn: (1, 3, 12, 12),
     ReversibleTransformer: (1, 10, 6),
     Handwritten: (1, 9),
     ThreeStreams: (1, 9),
+    Stages: (1, 3, 10, 10),
+    Leapfrog: (1, 4, 16),
 }
 
 

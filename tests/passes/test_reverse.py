@@ -28,7 +28,16 @@ from micrograft.reference import run_step
 from micrograft.toolchain.emulator import Emulator
 from micrograft.toolchain.runner import measure_ram
 from tests.models.agreement import agree, export
-from tests.reversible_networks import SHAPES, Handwritten, ReversibleCnn, ReversibleTransformer, ThreeStreams, make
+from tests.reversible_networks import (
+    SHAPES,
+    Handwritten,
+    Leapfrog,
+    ReversibleCnn,
+    ReversibleTransformer,
+    Stages,
+    ThreeStreams,
+    make,
+)
 from tests.torch_networks import SHAPES as ORDINARY
 from tests.torch_networks import make as make_ordinary
 
@@ -37,8 +46,15 @@ METHODS: dict[str, tuple[Method, ...]] = {
     "lora": (LoRA(rank=2), Head()),
     "bias": (Bias(),),
 }
-COUPLINGS = {ReversibleCnn: 2, ReversibleTransformer: 2, Handwritten: 2, ThreeStreams: 3}
-"""In each block."""
+COUPLINGS: dict[type[nn.Module], tuple[int, int]] = {
+    ReversibleCnn: (2, 0),
+    ReversibleTransformer: (2, 0),
+    Handwritten: (2, 0),
+    ThreeStreams: (3, 0),
+    Stages: (2, 2),
+    Leapfrog: (2, 0),
+}
+"""In each block, and beside them."""
 
 
 @functools.cache
@@ -60,6 +76,11 @@ def samples(kind: type[nn.Module], count: int) -> list[tuple[Array, Array]]:
     return list(zip(x, generator.integers(0, 4, (count, 1)).astype(np.int32), strict=True))
 
 
+def couplings(kind: type[nn.Module], blocks: int) -> int:
+    each, others = COUPLINGS[kind]
+    return blocks * each + others
+
+
 def count_couplings(graph: Graph) -> int:
     return len(find_couplings(graph.nodes, {param.name for param in graph.params}))
 
@@ -67,7 +88,7 @@ def count_couplings(graph: Graph) -> int:
 @pytest.mark.parametrize("kind", SHAPES)
 def test_every_coupling_is_found(kind: type[nn.Module]) -> None:
     """With our modules or written out: halves or swapped halves, sums or differences, two streams or three."""
-    assert count_couplings(network(kind, 3)[1]) == 3 * COUPLINGS[kind]
+    assert count_couplings(network(kind, 3)[1]) == couplings(kind, 3)
 
 
 @pytest.mark.parametrize("kind", ORDINARY)
@@ -82,7 +103,7 @@ def test_nothing_is_found_where_nothing_is(kind: type[nn.Module]) -> None:
 def test_couplings_are_found_in_onnx_files(kind: type[nn.Module], dynamo: bool, tmp_path: Path) -> None:
     """Both of PyTorch's exporters write files in which every block is found."""
     graph = export(make(kind, 2), SHAPES[kind], tmp_path / "net.onnx", dynamo=dynamo)
-    assert count_couplings(graph) == 2 * COUPLINGS[kind]
+    assert count_couplings(graph) == couplings(kind, 2)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -18,16 +18,19 @@ from micrograft.ir.types import Array, DType, Quantization
 from micrograft.ops.wrapping_add import WRAPPING_ADD, WRAPPING_SUB, WrappingAttrs
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.passes.reverse import reverse
+from micrograft.peft.scheme import LayerScheme, Scheme
+from micrograft.peft.sparse import Sparse
 from micrograft.planning.planner import make_plan
 from micrograft.precision import Quantized
 from micrograft.quantization.observers import Percentile
 from micrograft.quantization.scheme import scheme
+from micrograft.recipe import Gradients
 from micrograft.reference import run, run_step
 from micrograft.samples import check_inputs
-from tests.passes.test_reverse import METHODS
-from tests.reversible_networks import SHAPES, Handwritten, ReversibleCnn, ReversibleTransformer, make
+from tests.passes.test_reverse import METHODS, couplings
+from tests.reversible_networks import SHAPES, Leapfrog, ReversibleCnn, ReversibleTransformer, Stages, ThreeStreams, make
 
-KINDS = (ReversibleCnn, ReversibleTransformer, Handwritten)
+KINDS = tuple(SHAPES)
 
 
 def inputs(kind: type[nn.Module], count: int, seed: int) -> Array:
@@ -41,9 +44,20 @@ def network(kind: type[nn.Module], blocks: int) -> tuple[Graph, Quantized]:
     return floats, precision.quantize(floats, inputs(kind, 32, 0))
 
 
-def library(kind: type[nn.Module], blocks: int, method: str, reversible: bool) -> Library:
-    recipe = api.Recipe(METHODS[method], SGD(lr=0.05), clip=None, name="net", reversible=reversible)
-    return api.adapt(network(kind, blocks)[1].graph, recipe, inputs(kind, 16, 0))
+def library(
+    kind: type[nn.Module], blocks: int, method: str, reversible: bool, gradients: Gradients = "float32"
+) -> Library:
+    graph = network(kind, blocks)[1].graph
+    methods = METHODS[method] if method in METHODS else (half_of_each_weight(graph),)
+    recipe = api.Recipe(methods, SGD(lr=0.05), clip=None, name="net", reversible=reversible, gradients=gradients)
+    return api.adapt(graph, recipe, inputs(kind, 16, 0))
+
+
+def half_of_each_weight(graph: Graph) -> Sparse:
+    """A sparse update of all layers that have more than one channel to choose from."""
+    weights = [param for param in graph.params if param.learnable and len(param.value.shape) > 1]
+    names = [param.source.removesuffix(".weight") for param in weights if param.source.endswith(".weight")]
+    return Sparse(Scheme(tuple(LayerScheme(name, weight=0.5) for name in names)))
 
 
 def answers(graph: Graph, x: Array) -> Array:
@@ -71,12 +85,14 @@ def test_a_sum_that_wraps_is_undone(zero: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_coupling_becomes_one_of_codes(kind: type[nn.Module]) -> None:
-    """Quantized, every coupling is still found, all of its streams are int8, and none saturates."""
-    floats, quantized = network(kind, 3)
-    names = {param.name for param in quantized.graph.params}
-    found = find_couplings(quantized.graph.nodes, names)
-    assert len(found) == len(find_couplings(floats.nodes, {param.name for param in floats.params})) == 6
-    assert all(value.dtype is DType.INT8 for each in found for value in (each.x, each.f, each.y))
+    """Quantized, every coupling is still found, of a block alone too; all of its streams are int8, none saturates."""
+    for blocks in (1, 3):
+        floats, quantized = network(kind, blocks)
+        names = {param.name for param in quantized.graph.params}
+        found = find_couplings(quantized.graph.nodes, names)
+        assert len(found) == len(find_couplings(floats.nodes, {param.name for param in floats.params}))
+        assert len(found) == couplings(kind, blocks)
+        assert all(value.dtype is DType.INT8 for each in found for value in (each.x, each.f, each.y))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,18 +143,33 @@ def test_rebuilt_codes_are_the_stored_ones(kind: type[nn.Module], method: str) -
             np.testing.assert_array_equal(theirs, expected.values[gradient.name])
 
 
+TRAINED: tuple[tuple[type[nn.Module], int, str, Gradients], ...] = (
+    (ReversibleCnn, 4, "full", "float32"),
+    (ReversibleCnn, 3, "lora", "int16"),
+    (ReversibleTransformer, 2, "sparse", "float32"),
+    (Stages, 2, "full", "int8"),
+    (Stages, 2, "sparse", "int16"),
+    (ThreeStreams, 3, "lora", "float32"),
+    (ThreeStreams, 3, "full", "int8"),
+    (Leapfrog, 4, "bias", "float32"),
+    (Leapfrog, 4, "full", "int16"),
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_training_gives_the_same_parameters(method: str) -> None:
+@pytest.mark.parametrize(("kind", "blocks", "method", "gradients"), TRAINED)
+def test_training_gives_the_same_parameters(
+    kind: type[nn.Module], blocks: int, method: str, gradients: Gradients
+) -> None:
     """Five steps in C with and without rebuilding, on the host and on an emulated board: the same bits."""
     board = find_board("stm32h743")
-    kept, rebuilt = (library(ReversibleCnn, 8, method, reversible=each) for each in (False, True))
+    kept, rebuilt = (library(kind, blocks, method, each, gradients) for each in (False, True))
     assert rebuilt.step is not None and any("_rebuilt" in node.outputs[0].name for node in rebuilt.step.graph.nodes)
     assert rebuilt.memory.arena < kept.memory.arena
     results = []
     for device in (api.host(kept), api.host(rebuilt), api.emulated(rebuilt, board)):
         with device as runner:
-            losses = [runner.train_step(x, y) for x, y in samples(ReversibleCnn, kept, 5)]
+            losses = [runner.train_step(x, y) for x, y in samples(kind, kept, 5)]
             results.append((losses, runner.state()))
     assert results[0] == results[1] == results[2]
 

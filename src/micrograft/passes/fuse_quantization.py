@@ -158,8 +158,7 @@ class _Fusion(Fusion):
 
     def wraps(self, site: Site) -> bool:
         """Whether a sum or difference of codes wraps."""
-        same = all(meaning(codes) == site.y.quant for codes in site.codes)
-        return same and (site.y.low, site.y.high) == (LOW, HIGH) and site.node.outputs[0].name in self._wrapping
+        return not site.clamps and site.node.outputs[0].name in self._wrapping
 
     def layer(self, site: Site, outputs_axis: int) -> tuple[Value, Value, Value] | None:
         """int8 weight, int32 biases and factors of a layer; None where its weight has no grid."""

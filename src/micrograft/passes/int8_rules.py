@@ -51,8 +51,8 @@ def _linear(fusion: Fusion, site: Site) -> bool:
 
 def _pair(fusion: Fusion, site: Site) -> bool:
     """A sum, a difference or a product of two tensors, of which one may be constant."""
-    if fusion.wraps(site):
-        return fusion.define(site, f"wrapping_{site.node.op}", site.codes, WrappingAttrs(site.x))
+    if fusion.wraps(site) and (parts := _in_one_range(fusion, site)) is not None:
+        return fusion.define(site, f"wrapping_{site.node.op}", parts, WrappingAttrs(site.y.quant))
     a, b = (fusion.constant(each) if isinstance(each, Param) else each for each in site.operands)
     if a is None or b is None:
         return False

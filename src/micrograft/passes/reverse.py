@@ -7,7 +7,7 @@ in every bit where the streams are int8 codes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 
 from micrograft.couplings import Coupling, find_couplings
@@ -22,12 +22,13 @@ def reverse(step: TrainStep) -> TrainStep:
     """`step`, whose backward nodes read rebuilt values wherever additive couplings allow it; itself where none does."""
     nodes = step.graph.nodes
     forward = [node for node in nodes if node.phase is Phase.FORWARD]
-    couplings = find_couplings(forward, {param.name for param in step.graph.params})
+    params = {param.name for param in step.graph.params}
+    couplings = find_couplings(forward, params)
     if not couplings:
         return step
     builder = Builder(value.name for value in step.graph.values)
-    others = (node for node in nodes if node.phase is not Phase.FORWARD)
-    behind = list(_Rebuilding(forward, couplings, builder).run(others))
+    others = [node for node in nodes if node.phase is not Phase.FORWARD]
+    behind = list(_Rebuilding(forward, couplings, params, builder).run(others))
     read = {value.name for node in (*forward, *behind) for value in node.inputs}
     graph = replace(step.graph, nodes=tuple(_without_unread(node, read) for node in (*forward, *behind)))
     graph = prune(graph, [step.loss])
@@ -45,9 +46,11 @@ def _without_unread(node: Node, read: set[str]) -> Node:
 
 
 class _Rebuilding:
-    """Writes copies of branches in front of the first backward node that reads something of theirs."""
+    """Writes copies of branches in front of the first backward node that reads something of theirs, or a parameter."""
 
-    def __init__(self, forward: Sequence[Node], couplings: Sequence[Coupling], builder: Builder) -> None:
+    def __init__(
+        self, forward: Sequence[Node], couplings: Sequence[Coupling], params: Set[str], builder: Builder
+    ) -> None:
         self._forward = forward
         self._couplings = couplings
         self._builder = builder
@@ -57,18 +60,34 @@ class _Rebuilding:
         self._undone_by: dict[str, int] = {}  # name to the index of the coupling that gives it back
         for index, coupling in enumerate(couplings):
             for position in coupling.branch:
-                for value in forward[position].outputs:
+                node = forward[position]
+                own = (value for value in node.inputs if value.name in params)
+                for value in (*node.outputs, *own):
                     self._undone_by.setdefault(value.name, index)
             self._undone_by.setdefault(coupling.x.name, index)
 
-    def run(self, behind: Iterator[Node]) -> Iterator[Node]:
-        """The nodes behind the forward pass, and what they need rebuilt."""
-        for node in behind:
+    def run(self, behind: Sequence[Node]) -> Iterator[Node]:
+        """The nodes behind the forward pass, and what they need rebuilt.
+
+        What only adds to the gradients that are alive waits until that is done.
+        """
+        gradients = {value.name for node in behind for value in node.outputs}
+        last = {value.name: index for index, node in enumerate(behind) for value in node.inputs}
+        waiting: list[Node] = []
+        for index, node in enumerate(behind):
+            if node.phase is Phase.BACKWARD and all(
+                value.name in gradients and last[value.name] > index for value in node.inputs
+            ):
+                waiting.append(node)
+                continue
             needed = max((self._undone_by.get(value.name, -1) for value in node.inputs), default=-1)
             while self._done <= needed:
                 yield from self._undo(self._couplings[self._done])
                 self._done += 1
+            yield from waiting
+            waiting.clear()
             yield replace(node, inputs=self._rebuilt(node.inputs))
+        yield from waiting
 
     def _undo(self, coupling: Coupling) -> Iterator[Node]:
         """The branch again, and x from it and y."""

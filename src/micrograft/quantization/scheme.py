@@ -262,14 +262,19 @@ def _private_clamp(node: Node, graph: Graph, outputs: set[str]) -> Node | None:
 
 
 def _couplings(graph: Graph) -> list[Coupling]:
-    """The additive couplings of streams that are moved more than once: a lone sum is worth no coarser codes."""
+    """The additive couplings of computed values, in chains with a layer: what else looks like one is worth no codes."""
     params = {param.name for param in graph.params}
     found = find_couplings(graph.nodes, params)
     found = [coupling for coupling in found if params.isdisjoint(value.name for value in _moved(coupling))]
-    streams = _groups({value.name for value in _moved(coupling)} for coupling in found)
-    sums = [{coupling.y.name for coupling in found}.intersection(stream) for stream in streams]
-    again = set().union(*(each for each in sums if len(each) > 1))
-    return [coupling for coupling in found if coupling.y.name in again]
+    links = []
+    layers: set[str] = set()
+    for coupling in found:
+        branch = [graph.nodes[position] for position in coupling.branch]
+        layers |= {node.outputs[0].name for node in branch if is_layer(node, graph)}
+        reads = {value.name for node in branch for value in (*node.inputs, *node.outputs)} - params
+        links.append(reads.union(value.name for value in _moved(coupling)))
+    worth = set().union(*(chain for chain in _groups(links) if not layers.isdisjoint(chain)))
+    return [coupling for coupling in found if coupling.y.name in worth]
 
 
 def _moved(coupling: Coupling) -> tuple[Value, Value, Value]:
