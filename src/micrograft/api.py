@@ -342,18 +342,18 @@ def _planned(
 
 
 def _fused(step: TrainStep, enough: int) -> tuple[TrainStep, Orders]:
-    """The step with updates fused that make its peak, as long as that lowers it and it is above `enough` bytes; and its
-    orders."""
-    size, alive, orders = peak(step.graph, [step.loss])
-    while size > enough:
-        chosen = {param for param, gradient in fusable(step).items() if gradient.name in alive}
+    """The step with updates fused whose gradients make its peak, as long as that lowers it and it is above `enough`
+    bytes; and its orders."""
+    top, orders = peak(step.graph, [step.loss])
+    while top.size > enough:
+        chosen = {param for param, gradient in fusable(step).items() if gradient.makes(top.alive, top.later)}
         if not chosen:
             break
         fused = fuse_updates(step, chosen)
-        smaller, alive, others = peak(fused.graph, [step.loss])
-        if smaller >= size:
+        smaller, others = peak(fused.graph, [step.loss])
+        if smaller.size >= top.size:
             break
-        step, size, orders = fused, smaller, others
+        step, top, orders = fused, smaller, others
     return step, orders
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from micrograft.codegen.writer import float_literal
+from micrograft.codegen.writer import literal
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.ops import operators
-from micrograft.ops.operator import Group, KernelCall, Pointer
+from micrograft.ops.operator import Content, Group, KernelCall, Pointer
 
 GUARD = 64  # bytes on either side of a buffer
 GUARD_BYTE = 0xA5
@@ -114,16 +114,18 @@ def type_of(array: Array) -> TensorType:
 
 def pack(call: KernelCall) -> bytes:
     """The params struct as it lies in memory."""
-    parts = []
-    for _, content in call.fields:
-        dtype = np.float32 if isinstance(content, float) else np.int32
-        parts.append(np.asarray(content, dtype).tobytes())
-    return b"".join(parts)
+    return b"".join(_packed(content) for _, content in call.fields)
+
+
+def _packed(content: Content) -> bytes:
+    if isinstance(content, tuple):
+        return b"".join(map(_packed, content))
+    return np.asarray(content, np.float32 if isinstance(content, float) else np.int32).tobytes()
 
 
 def c_call(call: KernelCall, name: str) -> str:
     """The call as C, as the compiler of models writes it: a function `name`."""
-    fields = ", ".join(f".{field} = {_c_literal(content)}" for field, content in call.fields)
+    fields = ", ".join(f".{field} = {literal(content)}" for field, content in call.fields)
     arguments = [f"&{name}_params"]
     for position, pointer in enumerate(call.pointers):
         if isinstance(pointer, Group):
@@ -141,14 +143,6 @@ def c_call(call: KernelCall, name: str) -> str:
 def _c_pointer(pointer: Value | Pointer | None, position: int) -> str:
     value = pointer.value if isinstance(pointer, Pointer) else pointer
     return "0" if value is None else f"({value.dtype.c} *)buffers[{position}]"
-
-
-def _c_literal(content: int | float | tuple[int, ...]) -> str:
-    if isinstance(content, tuple):
-        return "{" + ", ".join(map(str, content)) + "}"
-    if isinstance(content, float):
-        return float_literal(content)
-    return str(content)
 
 
 def _address(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
 from micrograft import api
 from micrograft.ir.graph import TrainStep
 from micrograft.passes.attach_optimizer import SGD, Adam, Clip, Optimizer
+from micrograft.passes.fuse_quantization import fuse_quantization
 from micrograft.passes.fuse_updates import fusable, fuse_updates
 from micrograft.peft.full import Full
+from micrograft.peft.method import Method
+from tests.int8_networks import drawn
 from tests.networks import mlp
+from tests.test_int8_training import SPARSE
 from tests.test_training import network, samples_for
 from tests.torch_networks import DsCnn, Mlp, ResidualCnn, WatchNet
 
@@ -40,6 +45,38 @@ def test_fused_updates_give_the_same_bits(
     x, y = samples_for(kind, 5)
     with api.host(apart) as first, api.host(fused) as second:
         for sample, target in zip(x, y, strict=True):
+            assert first.train_step(sample, target) == second.train_step(sample, target)
+        assert first.state() == second.state()
+
+
+@pytest.mark.parametrize("clip", [None, Clip(0.1)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD(0.1), SGD(0.1, qas=False), SGD(0.1, residue=True), SGD(0.05, momentum=0.9, weight_decay=0.01)],
+    ids=["plain", "without-qas", "residue", "momentum"],
+)
+@pytest.mark.parametrize("method", [Full(), SPARSE], ids=["full", "sparse"])
+def test_fused_updates_of_codes_give_the_same_bits(
+    method: Method, optimizer: SGD, clip: Clip | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five steps of an int8 network with every update fused, of whole weights or some of their channels, leave every
+    code, residue and momentum as five steps without any."""
+    recipe = api.Recipe((method,), optimizer, clip=clip, name="net")
+
+    def adapted(fuse: Fusing) -> api.Library:
+        monkeypatch.setattr(api, "_fused", fuse)
+        return api.adapt(fuse_quantization(drawn()), recipe)
+
+    apart = adapted(lambda step, enough: (step, None))
+    fused = adapted(lambda step, enough: (fuse_updates(step, fusable(step)), None))
+    assert apart.step is not None and fused.step is not None
+    ops = [node.op for node in fused.step.graph.nodes]
+    assert not [op for op in ops if op.endswith("weight_gradient")]
+    assert len([op for op in ops if op.startswith("fused") and op != "fused_square_sum"]) == 4
+    x = np.random.default_rng(3).uniform(-2, 2, (5, 8, 8, 3)).astype(np.float32)
+    with api.host(apart) as first, api.host(fused) as second:
+        for index, sample in enumerate(x):
+            target = np.array([index], np.int32)
             assert first.train_step(sample, target) == second.train_step(sample, target)
         assert first.state() == second.state()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from micrograft.ir.types import Array
+from micrograft.ops.operator import Content
 
 WIDTH = 110
 
@@ -24,14 +25,14 @@ def float_literal(value: float) -> str:
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
 
 
-def literal(value: int | float | tuple[int, ...]) -> str:
+def literal(value: Content) -> str:
     """A field of a parameter struct.
 
     >>> literal(3), literal(0.5), literal((1, 2))
     ('3', '0.5f', '{1, 2}')
     """
     if isinstance(value, tuple):
-        return "{" + ", ".join(map(str, value)) + "}"
+        return "{" + ", ".join(map(literal, value)) + "}"
     return float_literal(value) if isinstance(value, float) else str(value)
 
 

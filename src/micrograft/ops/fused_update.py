@@ -1,236 +1,224 @@
-"""fused_sgd, fused_sgd_momentum: a float32 weight is updated while its gradient is computed, four outputs at a time.
+"""fused_sgd, fused_codes_sgd, …: a weight is updated while its gradient is computed, part by part.
 
-x, dy: what the weight's gradient is computed from; the rest as in `optimizers`. The gradient never exists as a whole,
-and the results are those of the two nodes apart, to the last bit. fused_square_sum is the first pass over a gradient
-that is clipped by its own norm: the gradient is then computed twice.
+Each is the update of its name (`optimizers`, `codes_optimizers`, `codes_residue`), with x and dy, from which the
+weight's gradient is computed, in the gradient's place. The gradient never exists as a whole, and the results are those
+of the nodes apart, to the last bit. fused_square_sum is the first pass over a gradient that is clipped by its own norm:
+the gradient is then computed twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import Array, DType, TensorType, Value
-from micrograft.ops.conv import CONV_WEIGHT_GRADIENT, ConvAttrs, ConvWeightGradientAttrs
-from micrograft.ops.cost import CostRule
-from micrograft.ops.depthwise_conv import DEPTHWISE_CONV_WEIGHT_GRADIENT
-from micrograft.ops.linear import LINEAR_WEIGHT_GRADIENT, rows
-from micrograft.ops.operator import Arrays, Group, KernelCall, Operator, Sample, Types, scratch_of
+from micrograft.ops.codes_optimizers import CODES_SGD, CODES_SGD_MOMENTUM, CodesMomentumAttrs, CodesSgdAttrs
+from micrograft.ops.codes_residue import CODES_SGD_RESIDUE
+from micrograft.ops.codes_update import RANGES, Layout
+from micrograft.ops.operator import Arrays, KernelCall, Operator, Sample, Types, require, scratch_of
 from micrograft.ops.optimizers import SGD, SGD_MOMENTUM, SQUARE_SUM, SgdAttrs, SgdMomentumAttrs
-
-WEIGHT_GRADIENTS = {
-    each.name: each for each in (LINEAR_WEIGHT_GRADIENT, CONV_WEIGHT_GRADIENT, DEPTHWISE_CONV_WEIGHT_GRADIENT)
-}
-"""The gradients that can be computed part by part."""
-
-_LINEAR = ConvWeightGradientAttrs(ConvAttrs((1,), ((0, 0),), (1,)), (1,))
-"""A linear layer as a convolution along its rows."""
-
-_ROWS = 4
-"""Outputs of which the gradient is computed at a time; the kernel's own number."""
+from micrograft.ops.weight_gradient_parts import (
+    WEIGHT_GRADIENTS,
+    PartsAttrs,
+    of_codes,
+    params,
+    part_size,
+    scales_axis,
+    source,
+    work,
+)
 
 
 @dataclass(frozen=True)
 class FusedAttrs(Attrs):
-    """gradient, attrs: the operator that computes the gradient as a whole. The rest as in `optimizers`."""
+    """gradient: what is computed part by part. update: of the operator that reads it."""
 
-    gradient: str
-    attrs: Attrs
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-
-    def infer(self, x: TensorType, dy: TensorType) -> TensorType:
-        """The type of the gradient."""
-        (gradient,) = WEIGHT_GRADIENTS[self.gradient].infer(self.attrs, (x, dy))
-        return gradient
-
-    def evaluate(self, x: Array, dy: Array) -> Array:
-        """The gradient."""
-        (gradient,) = WEIGHT_GRADIENTS[self.gradient].evaluate(self.attrs, (x, dy))
-        return gradient
+    gradient: PartsAttrs
+    update: Attrs
 
 
-def _whole(node: Node) -> Node:
-    """The node that computes the gradient as a whole."""
-    attrs, (x, dy) = node.attrs, _read(node)
-    assert isinstance(attrs, FusedAttrs)
-    gradient = Value(f"{node.outputs[0].name}.gradient", attrs.infer(x.type, dy.type))
-    return Node(attrs.gradient, (x, dy), (gradient,), attrs.attrs)
+@dataclass(frozen=True)
+class _Case:
+    """A gradient to be read by a sample. scales: of its codes. number: of the case, which what it is told varies by."""
+
+    gradient: PartsAttrs
+    type: TensorType
+    scales: Array
+    number: int
+
+    def normal(self) -> Array:
+        """Numbers in the gradient's shape."""
+        return np.random.default_rng(self.number).standard_normal(self.type.shape).astype(np.float32)
+
+    def codes(self) -> Array:
+        return np.random.default_rng(self.number).integers(-127, 128, self.type.shape).astype(np.int8)
+
+    def scalars(self, *values: float) -> tuple[Array, ...]:
+        return tuple(np.array(value, np.float32) for value in values)
+
+    @property
+    def decay(self) -> float:
+        return 0.1 * (self.number % 2)
+
+    @property
+    def factor(self) -> tuple[Array, ...]:
+        """For every third one, what the gradient is multiplied by."""
+        return self.scalars(0.3) if self.number % 3 == 0 else ()
 
 
-def _read(node: Node) -> tuple[Value, ...]:
-    """x and dy."""
-    return node.inputs[:2] if node.op == "fused_square_sum" else node.inputs[1:3]
+_Reader = tuple[Attrs, Arrays, Arrays]
+"""Of a sample: the update's attributes, and what it reads before and behind the gradient."""
+
+_Item = TypeVar("_Item")
 
 
-def _macs(node: Node) -> int:
-    whole = _whole(node)
-    return WEIGHT_GRADIENTS[whole.op].macs(whole)
+def _fused(update: Operator, weight: DType | None, reader: Callable[[_Case], _Reader]) -> Operator:
+    """`update`, with x and dy in place of its gradient. Its scales, if it has any, are those of the gradient, too.
 
+    weight: its element type; None for an operator that reads gradients of either kind and no weight. reader: of a
+    sample for each gradient.
+    """
+    at = update.inputs.index("gradient")
+    roles = [role.rstrip("?") for role in update.inputs[at + 1 :]]
+    place = roles.index("scales") if "scales" in roles else len(roles)
 
-def _cost(update: float) -> CostRule:
-    """Of the gradient, and of the update of each of its elements."""
+    def apart(items: Sequence[_Item]) -> tuple[_Item, _Item, list[_Item], list[_Item]]:
+        """x, dy, and what the update reads before and behind the gradient."""
+        x, dy, *behind = items[at:]
+        return x, dy, list(items[:at]), behind
 
-    def rule(node: Node, macs: float) -> float:
-        whole = _whole(node)
-        return WEIGHT_GRADIENTS[whole.op].work(whole) + update * whole.outputs[0].type.size
+    def infer(attrs: FusedAttrs, types: Types) -> Types:
+        x, dy, before, behind = apart(types)
+        require(weight in (None, x.dtype), f"x is {x.dtype.value}, unlike the weight")
+        return update.infer(attrs.update, (*before, attrs.gradient.infer(x, dy), *behind))
 
-    return rule
+    def evaluate(attrs: FusedAttrs, arrays: Arrays) -> Arrays:
+        x, dy, before, behind = apart(arrays)
+        gradient = attrs.gradient.evaluate(x, dy, *behind[place : place + 1])
+        return update.evaluate(attrs.update, (*before, gradient, *behind))
 
+    def nodes(node: Node) -> tuple[Node, Node]:
+        """The node that computes the gradient as a whole, and the update that reads it."""
+        x, dy, before, behind = apart(node.inputs)
+        attrs = node.attrs
+        assert isinstance(attrs, FusedAttrs)
+        gradient = Value(f"{node.outputs[0].name}.gradient", attrs.gradient.infer(x.type, dy.type))
+        whole = Node(attrs.gradient.gradient, (x, dy), (gradient,), attrs.gradient.attrs)
+        return whole, replace(node, op=update.name, inputs=(*before, gradient, *behind), attrs=attrs.update)
 
-def _scratch(node: Node) -> tuple[Value, ...]:
-    gradient = _whole(node).outputs[0]
-    if _whole(node).op == "depthwise_conv_weight_gradient":
-        return (scratch_of(node, gradient.shape[-1]),)
-    return (scratch_of(node, gradient.type.size // gradient.shape[0] * min(_ROWS, gradient.shape[0])),)
+    def scratch(node: Node) -> tuple[Value, ...]:
+        return (scratch_of(node, part_size(nodes(node)[0])),)
 
+    def macs(node: Node) -> int:
+        whole, own = nodes(node)
+        return WEIGHT_GRADIENTS[whole.op].macs(whole) + update.macs(own)
 
-def _fields(node: Node) -> tuple[tuple[str, int | float | tuple[int, ...]], ...]:
-    attrs, whole = node.attrs, _whole(node)
-    x, dy = whole.inputs
-    assert isinstance(attrs, FusedAttrs)
-    depthwise = whole.op == "depthwise_conv_weight_gradient"
-    own = attrs.attrs if isinstance(attrs.attrs, ConvWeightGradientAttrs) else _LINEAR
-    linear = own.conv.is_linear(own.kernel) and not depthwise
-    if linear:
-        own = _LINEAR
-    conv, shape = own.conv, (1, rows(x.shape), x.shape[-1]) if linear else x.shape
-    return (
-        *conv.window(own.kernel).fields(shape),
-        ("in_channels", x.shape[-1]),
-        ("out_channels", dy.shape[-1]),
-        ("groups", x.shape[-1] if depthwise else conv.groups),
-        ("linear", int(linear)),
-        ("depthwise", int(depthwise)),
-        ("size", whole.outputs[0].type.size),
-        ("momentum", float(attrs.momentum)),
-        ("weight_decay", float(attrs.weight_decay)),
+    def cost(node: Node, macs: float) -> float:
+        whole, own = nodes(node)
+        assert isinstance(node.attrs, FusedAttrs)
+        return work(whole, node.attrs.gradient.layout) + update.work(own)
+
+    def call(node: Node) -> tuple[KernelCall, ...]:
+        """The call of the update, told how the gradient is computed instead of where it lies."""
+        whole, own = nodes(node)
+        assert isinstance(node.attrs, FusedAttrs)
+        layout, (part,), (_, _, _, behind) = node.attrs.gradient.layout, scratch(node), apart(node.inputs)
+        (apply,) = update.kernels[own.outputs[0].dtype](own)
+        kind = apply.function.removeprefix("mg_").rpartition("_")[0]
+        dtype = node.attrs.gradient.dtype.value
+        group = source(whole, behind[place] if layout is not None else None, part)
+        pointers = tuple(group if pointer == whole.outputs[0] else pointer for pointer in apply.pointers)
+        fields = params(whole, layout), ("update", tuple(value for _, value in apply.fields))
+        struct = f"mg_fused_{kind.removesuffix('_residue')}_{dtype}_params"
+        return (KernelCall(f"mg_fused_{kind}_{dtype}", struct, fields, pointers),)
+
+    def samples() -> Iterator[Sample]:
+        for x, dy, case in _cases():
+            if weight in (None, case.gradient.dtype):
+                attrs, before, behind = reader(case)
+                yield Sample((*before, x, dy, *behind), FusedAttrs(case.gradient, attrs))
+
+    return Operator(
+        name=f"fused_{update.name}",
+        inputs=(*update.inputs[:at], "x", "dy", *update.inputs[at + 1 :]),
+        outputs=update.outputs,
+        infer=infer,
+        evaluate=evaluate,
+        samples=samples,
+        kernels={weight or DType.FLOAT32: call},
+        mutates=tuple((output, index + (index > at)) for output, index in update.mutates),
+        macs=macs,
+        cost=cost,
+        scratch=scratch,
     )
 
 
-def _infer_sgd(attrs: FusedAttrs, types: Types) -> Types:
-    weight, x, dy, *scalars = types
-    return SGD.infer(SgdAttrs(attrs.weight_decay), (weight, attrs.infer(x, dy), *scalars))
-
-
-def _sgd(attrs: FusedAttrs, arrays: Arrays) -> Arrays:
-    weight, x, dy, *scalars = arrays
-    return SGD.evaluate(SgdAttrs(attrs.weight_decay), (weight, attrs.evaluate(x, dy), *scalars))
-
-
-def _call(node: Node, rate: Value, velocity: Value | None, scale: Value | None) -> tuple[KernelCall, ...]:
-    (x, dy), (scratch,) = _read(node), _scratch(node)
-    members = (("weight", node.inputs[0]), ("velocity", velocity), ("rate", rate), ("scale", scale))
-    pointers = (x, dy, Group("mg_updated", members), scratch)
-    return (KernelCall("mg_fused_update_float32", "mg_fused_update_params", _fields(node), pointers),)
-
-
-def _sgd_call(node: Node) -> tuple[KernelCall, ...]:
-    _, _, _, rate, *scale = node.inputs
-    return _call(node, rate, None, scale[0] if scale else None)
-
-
-def _gradient_samples() -> Iterator[tuple[FusedAttrs, Array, Array, Array]]:
-    """Attributes, x, dy, and a weight."""
-    generator = np.random.default_rng(1)
-    for name, operator in WEIGHT_GRADIENTS.items():
-        for number, sample in enumerate(operator.samples()):
-            attrs = FusedAttrs(name, sample.attrs, weight_decay=0.1 * (number % 2))
-            (gradient,) = operator.evaluate(sample.attrs, sample.inputs)
+def _cases() -> Iterator[tuple[Array, Array, _Case]]:
+    """x, dy, and the case, of each gradient."""
+    for name, gradient in WEIGHT_GRADIENTS.items():
+        for number, sample in enumerate(gradient.samples()):
             x, dy = sample.inputs
-            yield attrs, x, dy, generator.standard_normal(gradient.shape).astype(np.float32)
+            (whole,) = gradient.evaluate(sample.attrs, (x, dy))
+            type_ = TensorType(whole.shape)
+            layout = Layout((None, scales_axis(name, type_))[number % 2]) if of_codes(name) and number % 3 else None
+            channels = layout.split(whole.shape)[1] if layout is not None else 1
+            scales = np.random.default_rng(number).uniform(0.001, 0.1, channels).astype(np.float32)
+            yield x, dy, _Case(PartsAttrs(name, sample.attrs, layout), type_, scales, number)
 
 
-def _scalars(number: int) -> list[Array]:
-    """A learning rate; every third sample a scale, too."""
-    return [np.array(value, np.float32) for value in ((0.05, 0.3) if number % 3 == 0 else (0.05,))]
+def _sgd_reader(case: _Case) -> _Reader:
+    return SgdAttrs(case.decay), (case.normal(),), (*case.scalars(0.05), *case.factor)
 
 
-def _sgd_samples() -> Iterator[Sample]:
-    for number, (attrs, x, dy, weight) in enumerate(_gradient_samples()):
-        yield Sample((weight, x, dy, *_scalars(number)), attrs)
+def _momentum_reader(case: _Case) -> _Reader:
+    velocity = case.normal()[..., ::-1].copy()
+    return SgdMomentumAttrs(0.9, case.decay), (case.normal(),), (*case.scalars(0.05), velocity, *case.factor)
 
 
-FUSED_SGD = Operator(
-    name="fused_sgd",
-    inputs=("weight", "x", "dy", "learning_rate", "scale?"),
-    outputs=("weight",),
-    infer=_infer_sgd,
-    evaluate=_sgd,
-    samples=_sgd_samples,
-    kernels={DType.FLOAT32: _sgd_call},
-    mutates=((0, 0),),
-    macs=_macs,
-    cost=_cost(5.75),
-    scratch=_scratch,
+def _codes_reader(case: _Case, *state: Array) -> tuple[tuple[Layout, int, int, int], Arrays, Arrays]:
+    """As a `_Reader`, with what all attributes begin with. state: of the optimizer."""
+    base = case.gradient.layout or Layout(), *RANGES[DType.INT8], 77
+    behind = (*case.scalars(0.05), case.scales, np.array(20260101, np.int32), *state, *case.factor)
+    return base, (case.codes(),), behind
+
+
+def _codes_sgd_reader(case: _Case) -> _Reader:
+    base, before, behind = _codes_reader(case)
+    return CodesSgdAttrs(*base, case.decay), before, behind
+
+
+def _codes_residue_reader(case: _Case) -> _Reader:
+    base, before, behind = _codes_reader(case, case.codes()[..., ::-1].copy())
+    return CodesSgdAttrs(*base, case.decay), before, behind
+
+
+def _codes_momentum_reader(case: _Case) -> _Reader:
+    base, before, behind = _codes_reader(case, case.normal())
+    return CodesMomentumAttrs(*base, 0.9, case.decay), before, behind
+
+
+def _square_sum_reader(case: _Case) -> _Reader:
+    return Attrs(), (), (case.scales,) if case.gradient.layout is not None else ()
+
+
+FUSED_SGD = _fused(SGD, DType.FLOAT32, _sgd_reader)
+FUSED_SGD_MOMENTUM = _fused(SGD_MOMENTUM, DType.FLOAT32, _momentum_reader)
+FUSED_CODES_SGD = _fused(CODES_SGD, DType.INT8, _codes_sgd_reader)
+FUSED_CODES_SGD_RESIDUE = _fused(CODES_SGD_RESIDUE, DType.INT8, _codes_residue_reader)
+FUSED_CODES_SGD_MOMENTUM = _fused(CODES_SGD_MOMENTUM, DType.INT8, _codes_momentum_reader)
+FUSED_SQUARE_SUM = _fused(
+    replace(
+        SQUARE_SUM,
+        inputs=("gradient", "scales?"),
+        infer=lambda attrs, types: SQUARE_SUM.infer(attrs, types[:1]),
+        evaluate=lambda attrs, arrays: SQUARE_SUM.evaluate(attrs, arrays[:1]),
+        kernels={DType.FLOAT32: lambda node: SQUARE_SUM.kernels[DType.FLOAT32](replace(node, inputs=node.inputs[:1]))},
+    ),
+    None,
+    _square_sum_reader,
 )
-
-
-def _infer_momentum(attrs: FusedAttrs, types: Types) -> Types:
-    weight, x, dy, *others = types
-    own = SgdMomentumAttrs(attrs.momentum, attrs.weight_decay)
-    return SGD_MOMENTUM.infer(own, (weight, attrs.infer(x, dy), *others))
-
-
-def _momentum(attrs: FusedAttrs, arrays: Arrays) -> Arrays:
-    weight, x, dy, *others = arrays
-    own = SgdMomentumAttrs(attrs.momentum, attrs.weight_decay)
-    return SGD_MOMENTUM.evaluate(own, (weight, attrs.evaluate(x, dy), *others))
-
-
-def _momentum_call(node: Node) -> tuple[KernelCall, ...]:
-    _, _, _, rate, velocity, *scale = node.inputs
-    return _call(node, rate, velocity, scale[0] if scale else None)
-
-
-def _momentum_samples() -> Iterator[Sample]:
-    for number, (attrs, x, dy, weight) in enumerate(_gradient_samples()):
-        if number % 2 == 0:
-            rate, *scale = _scalars(number)
-            own = FusedAttrs(attrs.gradient, attrs.attrs, attrs.weight_decay, 0.9)
-            yield Sample((weight, x, dy, rate, weight[..., ::-1].copy(), *scale), own)
-
-
-FUSED_SGD_MOMENTUM = Operator(
-    name="fused_sgd_momentum",
-    inputs=("weight", "x", "dy", "learning_rate", "momentum", "scale?"),
-    outputs=("weight", "momentum"),
-    infer=_infer_momentum,
-    evaluate=_momentum,
-    samples=_momentum_samples,
-    kernels={DType.FLOAT32: _momentum_call},
-    mutates=((0, 0), (1, 4)),
-    macs=_macs,
-    cost=_cost(17),
-    scratch=_scratch,
-)
-
-
-def _square_sum(attrs: FusedAttrs, arrays: Arrays) -> Arrays:
-    return SQUARE_SUM.evaluate(Attrs(), (attrs.evaluate(*arrays),))
-
-
-def _square_sum_call(node: Node) -> tuple[KernelCall, ...]:
-    pointers = (*_read(node), *_scratch(node), node.outputs[0])
-    return (KernelCall("mg_fused_square_sum_float32", "mg_fused_update_params", _fields(node), pointers),)
-
-
-def _square_sum_samples() -> Iterator[Sample]:
-    for attrs, x, dy, _ in _gradient_samples():
-        yield Sample((x, dy), attrs)
-
-
-FUSED_SQUARE_SUM = Operator(
-    name="fused_square_sum",
-    inputs=("x", "dy"),
-    infer=lambda attrs, types: (TensorType((), attrs.infer(*types).dtype),),
-    evaluate=_square_sum,
-    samples=_square_sum_samples,
-    kernels={DType.FLOAT32: _square_sum_call},
-    macs=_macs,
-    cost=_cost(5.6),
-    scratch=_scratch,
-)
+"""Of one gradient alone; scales: which make it that of real numbers."""

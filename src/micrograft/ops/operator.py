@@ -43,18 +43,24 @@ class Group:
     members: tuple[tuple[str, Value | None], ...]
 
 
+Content = int | float | tuple["Content", ...]
+"""Of a member of a parameter struct; a tuple fills an array or a struct, in the order of the C declaration."""
+
+Field = tuple[str, Content]
+
+
 @dataclass(frozen=True)
 class KernelCall:
     """One call of a C kernel: `function(&params, pointers...)`.
 
     function: also the name of its file in `runtime/kernels`. struct, fields: type and contents of the constant
-    parameters, in the order of the C declaration (a tuple fills an array). pointers: inputs and outputs in
-    the C order; None passes a null pointer.
+    parameters, in the order of the C declaration. pointers: inputs and outputs in the C order; None passes a null
+    pointer.
     """
 
     function: str
     struct: str
-    fields: tuple[tuple[str, int | float | tuple[int, ...]], ...]
+    fields: tuple[Field, ...]
     pointers: tuple[Value | Pointer | Group | None, ...]
 
 

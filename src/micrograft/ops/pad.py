@@ -17,7 +17,18 @@ from micrograft.ir.types import Array, DType, Shape, TensorType
 from micrograft.ops.concat import SliceAttrs
 from micrograft.ops.cost import Cost
 from micrograft.ops.moving import moving
-from micrograft.ops.operator import Arrays, Backward, Blocks, Gradients, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import (
+    Arrays,
+    Backward,
+    Blocks,
+    Field,
+    Gradients,
+    KernelCall,
+    Operator,
+    Sample,
+    Types,
+    require,
+)
 from micrograft.ops.strides import MAX_RANK, OUTER, contiguous
 
 
@@ -88,7 +99,7 @@ def _merged(attrs: PadAttrs, shape: Shape) -> list[_Axis]:
     return axes
 
 
-def _fields(attrs: PadAttrs, shape: Shape) -> tuple[tuple[str, int | float | tuple[int, ...]], ...]:
+def _fields(attrs: PadAttrs, shape: Shape) -> tuple[Field, ...]:
     axes = _merged(attrs, shape)
     *outer, last = axes
     outer = [_Axis(1, 0, 0)] * (OUTER - len(outer)) + outer

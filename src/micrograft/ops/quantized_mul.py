@@ -18,7 +18,7 @@ from micrograft.ops.block import contracted, contraction, group
 from micrograft.ops.broadcast import broadcast_fields
 from micrograft.ops.cost import Cost
 from micrograft.ops.fixed_point import Rounding, multiplier_of
-from micrograft.ops.operator import Arrays, Backward, Gradients, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Backward, Field, Gradients, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.quantized_add import infer_of_two
 from micrograft.ops.requantization import Codes, codes_gradient, sample_codes, with_mask
 from micrograft.ops.strides import stretched, walk
@@ -130,7 +130,7 @@ def _gradient_call(node: Node) -> tuple[KernelCall, ...]:
     own = (1,) * (len(dy.shape) - len(attrs.shape)) + attrs.shape
     along = tuple(each if kept == 1 else 1 for each, kept in zip(dy.shape, own, strict=True))
     strides = stretched(dy.shape, dy.shape), stretched(other.shape, dy.shape)
-    fields: list[tuple[str, int | float | tuple[int, ...]]] = []
+    fields: list[Field] = []
     for prefix, shape in (("", own), ("sum_", along)):
         way = walk(shape, *strides)
         gradient, factor = way.strides

@@ -26,6 +26,7 @@ from micrograft.ops.linear import LINEAR, bias_gradient, rows
 from micrograft.ops.operator import (
     Arrays,
     Backward,
+    Field,
     Gradients,
     Group,
     KernelCall,
@@ -190,9 +191,7 @@ def taken_calls(node: Node, output: int) -> tuple[KernelCall, ...]:
     return (KernelCall(f"mg_put_channels_{x.dtype.value}", "mg_channels_params", fields, pointers),)
 
 
-def shape_fields(
-    attrs: SparseAttrs, x: Value, weight: Value, index: Value
-) -> tuple[tuple[str, int | float | tuple[int, ...]], ...]:
+def shape_fields(attrs: SparseAttrs, x: Value, weight: Value, index: Value) -> tuple[Field, ...]:
     """The first fields of the kernel's parameters. A linear layer is a 1×1 convolution along its rows."""
     conv, shape, kernel = attrs.conv, x.shape, weight.shape[1:-1]
     if conv is None:

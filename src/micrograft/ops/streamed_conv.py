@@ -16,7 +16,7 @@ import numpy as np
 from micrograft.ir.graph import Attrs, Node
 from micrograft.ir.types import DType, Shape, TensorType, Value
 from micrograft.ops.conv import ConvAttrs
-from micrograft.ops.operator import Arrays, Group, KernelCall, Operator, Sample, Types, require
+from micrograft.ops.operator import Arrays, Field, Group, KernelCall, Operator, Sample, Types, require
 from micrograft.ops.quantized_conv import QUANTIZED_CONV, QuantizedConvAttrs, conv_int8_call, sample_attrs
 from micrograft.ops.quantized_depthwise_conv import QUANTIZED_DEPTHWISE_CONV
 from micrograft.ops.requantization import sample_channels, sample_codes
@@ -29,8 +29,6 @@ OPERATORS = {each.name: each for each in (QUANTIZED_CONV, QUANTIZED_DEPTHWISE_CO
 
 _TENSORS = 3
 _CONV, _DEPTHWISE, _LINEAR = 0, 1, 2
-
-Field = tuple[str, int | float | tuple[int, ...]]
 
 
 @dataclass(frozen=True)

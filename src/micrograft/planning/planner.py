@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node
@@ -43,20 +43,28 @@ def make_plan(
     return plan if budget is None else fit_plan(plan, results, budget, effort)
 
 
-def peak(graph: Graph, results: Sequence[Value]) -> tuple[int, frozenset[str], Orders]:
-    """Bytes alive at the peak of `graph` in its best order, the names of the values that are alive there, and the
-    orders that were looked at."""
+@dataclass(frozen=True)
+class Peak:
+    """Where most bytes are alive. alive: names of the values there. later: of those that are computed behind it."""
+
+    size: int
+    alive: frozenset[str]
+    later: frozenset[str]
+
+
+def peak(graph: Graph, results: Sequence[Value]) -> tuple[Peak, Orders]:
+    """The peak of `graph` in its best order, and the orders that were looked at."""
     orders = tuple(_orders(graph, results))
-    size, alive = min((_peak(order, results, graph.sample) for order in orders), key=lambda each: each[0])
-    return size, alive, orders
+    return min((_peak(order, results, graph.sample) for order in orders), key=lambda each: each.size), orders
 
 
-def _peak(order: Sequence[Node], results: Sequence[Value], sample: Value | None) -> tuple[int, frozenset[str]]:
+def _peak(order: Sequence[Node], results: Sequence[Value], sample: Value | None) -> Peak:
     buffers = lifetimes(order, results, sample).buffers
     alive = live_bytes(buffers)
     position = max(range(len(alive)), key=alive.__getitem__, default=0)
     names = (name for each in buffers if each.first <= position <= each.last for name in each.values)
-    return max(alive, default=0), frozenset(names)
+    later = (value.name for node in order[position + 1 :] for value in node.outputs)
+    return Peak(max(alive, default=0), frozenset(names), frozenset(later))
 
 
 def _orders(graph: Graph, results: Sequence[Value]) -> Iterator[tuple[Node, ...]]:

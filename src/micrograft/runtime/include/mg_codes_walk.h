@@ -1,5 +1,5 @@
 /* The loops behind the updates of codes, for int8 (`narrow`), int16 (`half`) or int32 (`wide`) ones; the other pointers
- * are null. */
+ * are null. The codes may be a part of a tensor, from its element `first` on. */
 #ifndef MG_CODES_WALK_H
 #define MG_CODES_WALK_H
 
@@ -10,7 +10,13 @@ typedef struct {
     int16_t *half;
     int32_t *wide;
     int8_t *residue; /* beside narrow; may be null */
+    int32_t first;
 } mg_codes;
+
+/* The counter of the first of the codes. */
+static inline uint32_t mg_counter_of(const mg_code_tensor *tensor, mg_codes codes, const mg_code_step *step) {
+    return mg_random_start(tensor, step) + (uint32_t)codes.first * mg_random_next(0);
+}
 
 static inline int32_t mg_code_at(mg_codes codes, int32_t i) {
     return codes.narrow ? codes.narrow[i] : codes.half ? codes.half[i] : codes.wide[i];
@@ -38,7 +44,7 @@ static inline void mg_sgd_codes(const mg_codes_sgd_params *params, mg_codes code
     const float rate = *step->rate;
     const float factor = step->factor ? *step->factor : 1.0f;
     const float decay = rate * params->weight_decay;
-    uint32_t counter = mg_random_start(&tensor, step);
+    uint32_t counter = mg_counter_of(&tensor, codes, step);
     int32_t i = 0;
     for (int32_t outer = tensor.outer; outer > 0; --outer) {
         for (int32_t channel = 0; channel < tensor.channels; ++channel) {
@@ -64,7 +70,7 @@ static inline void mg_sgd_momentum_codes(const mg_codes_sgd_momentum_params *par
     const float rate = *step->rate;
     const float factor = step->factor ? *step->factor : 1.0f;
     const float weight_decay = params->weight_decay;
-    uint32_t counter = mg_random_start(&tensor, step);
+    uint32_t counter = mg_counter_of(&tensor, codes, step);
     int32_t i = 0;
     for (int32_t outer = tensor.outer; outer > 0; --outer) {
         for (int32_t channel = 0; channel < tensor.channels; ++channel) {
@@ -93,7 +99,7 @@ static inline void mg_adam_codes(const mg_codes_adam_params *params, mg_codes co
     const float coupled = own.decoupled ? 0.0f : own.weight_decay;
     const float decoupled = own.decoupled ? step->rate[2] * own.weight_decay : 0.0f;
     float *const squares = moments + tensor->outer * tensor->channels * tensor->inner;
-    uint32_t counter = mg_random_start(tensor, step);
+    uint32_t counter = mg_counter_of(tensor, codes, step);
     int32_t i = 0;
     for (int32_t outer = tensor->outer; outer > 0; --outer) {
         for (int32_t channel = 0; channel < tensor->channels; ++channel) {

@@ -1,42 +1,68 @@
-/* Updates of a weight that compute its gradient part by part, so that the gradient never exists as a whole. Every sum
- * runs in the order of the kernels that compute it as a whole: the results are the same bits. */
+/* Updates of a weight, and sums of squares, that read its gradient part by part, as mg_weight_gradient_part.h computes
+ * it: the gradient never exists as a whole, and the results are those of the kernels that read it so, to the last bit. */
 #ifndef MG_FUSED_UPDATE_H
 #define MG_FUSED_UPDATE_H
 
-#include "mg_conv.h"
+#include "mg_codes_optimizers.h"
+#include "mg_optimizers.h"
+#include "mg_weight_gradient_part.h"
 
 typedef struct {
-    mg_axis height; /* of a linear layer: one row of places */
-    mg_axis width;
-    int32_t in_channels;
-    int32_t out_channels;
-    int32_t groups;
-    int32_t linear; /* whether it is a linear layer over the places */
-    int32_t depthwise;
-    int32_t size; /* of the weight */
-    float momentum;
-    float weight_decay;
-} mg_fused_update_params;
+    mg_gradient_float32_params gradient;
+    mg_sgd_params update;
+} mg_fused_sgd_float32_params;
 
-/* What an update reads and writes; velocity and scale may be null. */
+/* As mg_sgd_float32. */
+void mg_fused_sgd_float32(const mg_fused_sgd_float32_params *params, float *weight,
+                          const mg_gradient_float32 *gradient, const float *rate, const float *scale);
+
 typedef struct {
-    float *weight;
-    float *velocity;
-    const float *rate;
-    const float *scale;
-} mg_updated;
+    mg_gradient_float32_params gradient;
+    mg_sgd_momentum_params update;
+} mg_fused_sgd_momentum_float32_params;
 
-/* The part of the gradient that begins at element `from` of the weight, in dw: four outputs' rows at most, or one tap
- * of a depthwise weight. Returns how many elements that is. */
-int32_t mg_weight_gradient_part_float32(const mg_fused_update_params *params, const float *x, const float *dy,
-                                        int32_t from, float *dw);
+/* As mg_sgd_momentum_float32. */
+void mg_fused_sgd_momentum_float32(const mg_fused_sgd_momentum_float32_params *params, float *weight,
+                                   const mg_gradient_float32 *gradient, const float *rate, float *velocity,
+                                   const float *scale);
 
-/* As mg_sgd_float32, or with a velocity mg_sgd_momentum_float32. scratch: the largest part of the gradient. */
-void mg_fused_update_float32(const mg_fused_update_params *params, const float *x, const float *dy,
-                             const mg_updated *updated, float *scratch);
+typedef struct {
+    mg_gradient_int8_params gradient;
+    mg_codes_sgd_params update;
+} mg_fused_sgd_int8_params;
+
+/* As mg_sgd_int8. */
+void mg_fused_sgd_int8(const mg_fused_sgd_int8_params *params, int8_t *codes, const mg_gradient_int8 *gradient,
+                       const mg_code_step *step);
+
+/* As mg_sgd_residue_int8. */
+void mg_fused_sgd_residue_int8(const mg_fused_sgd_int8_params *params, int8_t *codes, const mg_gradient_int8 *gradient,
+                               int8_t *residue, const mg_code_step *step);
+
+typedef struct {
+    mg_gradient_int8_params gradient;
+    mg_codes_sgd_momentum_params update;
+} mg_fused_sgd_momentum_int8_params;
+
+/* As mg_sgd_momentum_int8. */
+void mg_fused_sgd_momentum_int8(const mg_fused_sgd_momentum_int8_params *params, int8_t *codes,
+                                const mg_gradient_int8 *gradient, float *velocity, const mg_code_step *step);
+
+typedef struct {
+    mg_gradient_float32_params gradient;
+    mg_square_sum_params update;
+} mg_fused_square_sum_float32_params;
 
 /* As mg_square_sum_float32. */
-void mg_fused_square_sum_float32(const mg_fused_update_params *params, const float *x, const float *dy, float *scratch,
-                                 float *y);
+void mg_fused_square_sum_float32(const mg_fused_square_sum_float32_params *params, const mg_gradient_float32 *gradient,
+                                 const float *previous, float *y);
+
+typedef struct {
+    mg_gradient_int8_params gradient;
+    mg_square_sum_params update;
+} mg_fused_square_sum_int8_params;
+
+void mg_fused_square_sum_int8(const mg_fused_square_sum_int8_params *params, const mg_gradient_int8 *gradient,
+                              const float *previous, float *y);
 
 #endif

@@ -2,6 +2,6 @@
 
 void mg_adam_int8(const mg_codes_adam_params *params, int8_t *codes, const float *gradient, float *moments,
                   const mg_code_step *step) {
-    const mg_codes found = {codes, 0, 0, 0};
+    const mg_codes found = {codes, 0, 0, 0, 0};
     mg_adam_codes(params, found, gradient, moments, step);
 }

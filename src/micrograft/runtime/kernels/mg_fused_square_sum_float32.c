@@ -1,17 +1,12 @@
 #include "mg_fused_update.h"
-#include "mg_math.h"
+#include "mg_square_sum_core.h"
 
-/* Four accumulators, taken in turn; the elements behind the last four of the weight go to the first. */
-void mg_fused_square_sum_float32(const mg_fused_update_params *params, const float *x, const float *dy, float *scratch,
-                                 float *y) {
-    const int32_t even = params->size / 4 * 4;
+void mg_fused_square_sum_float32(const mg_fused_square_sum_float32_params *params, const mg_gradient_float32 *gradient,
+                                 const float *previous, float *y) {
     float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    for (int32_t from = 0, count; from < params->size; from += count) {
-        count = mg_weight_gradient_part_float32(params, x, dy, from, scratch);
-        for (int32_t i = 0; i < count; ++i) {
-            float *const sum = sums + (from + i < even ? (from + i) % 4 : 0);
-            *sum = mg_fma(scratch[i], scratch[i], *sum);
-        }
+    for (int32_t from = 0, count; from < params->update.size; from += count) {
+        count = mg_weight_gradient_part_float32(&params->gradient, gradient, from);
+        mg_add_squares(gradient->part, from, count, params->update.size, sums);
     }
-    *y = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    *y = (previous ? *previous : 0.0f) + ((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }

@@ -1,6 +1,6 @@
 #include "mg_codes_walk.h"
 
 void mg_sgd_int16(const mg_codes_sgd_params *params, int16_t *codes, const float *gradient, const mg_code_step *step) {
-    const mg_codes found = {0, codes, 0, 0};
+    const mg_codes found = {0, codes, 0, 0, 0};
     mg_sgd_codes(params, found, gradient, step);
 }
