@@ -120,7 +120,7 @@ def judged(quest: Quest, findings: Findings, study: Study, part: int, store: Sto
         for seed in range(SEEDS):
             episodes = tuple(study.drawn(person, seed) for person in people)
             task = Task(quest.network, None, quest.episodes[0].learn.x[:16], episodes, quest.steps, seed=100 + seed)
-            recipes = [replace(_recipe(quest.recipe, point), seed=seed) for point in points]
+            recipes = [replace(_recipe(quest.recipe, point), seed=100 + seed) for point in points]
             laboratory = Laboratory(task, quest.recipe, store, running_trials(jobs, None), progress)
             for point, result in zip(points, laboratory.measure_recipes(recipes, f"judging {seed + 1}"), strict=True):
                 scores = result.learned[0].scores if result is not None and result.learned else None

@@ -1,8 +1,9 @@
 """The best of many, by measuring again: each round on other samples, and of fewer candidates.
 
 One trial of a candidate is noisy, and the best of many noisy figures is mostly lucky. So what did well is learned
-again, round by round, from other samples of the same tasks and in another order, and what falls behind is dropped. Only
-these rounds count in the end, the same ones for every finalist, so that the luck that brought it here does not count.
+again, round by round, from other samples of the same tasks, in another order and from other new parameters, and what
+falls behind is dropped. Only these rounds count in the end, the same ones for every finalist, so that the luck that
+brought it here does not count.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Race:
         for number, laboratory in enumerate(self._rounds):
             kept = self._best(merits, max(LEAST, KEPT >> number))
             recipes = {each: [found[each].recipe] if found else self._recipes(each) for each in kept}
+            recipes = {methods: [_drawn(recipe, number) for recipe in each] for methods, each in recipes.items()}
             every = [recipe for each in recipes.values() for recipe in each]
             what = f"measuring again, round {number + 1} of {len(self._rounds)}"
             results = dict(zip(every, laboratory.measure_recipes(every, what), strict=True))
@@ -98,6 +100,11 @@ class Race:
         before = {each.rate: each.score.merit for each in self._tried[methods].learned or ()}
         best = max(learned, key=lambda each: before[each.rate] + each.score.merit)
         return Finalist(at_rate(replace(self._recipe, methods=methods), best.rate), np.array([_merits(best)]))
+
+
+def _drawn(recipe: Recipe, number: int) -> Recipe:
+    """With the new parameters of a round: which ones are drawn can matter as much as the method does."""
+    return replace(recipe, seed=recipe.seed + number)
 
 
 def _learned(results: Mapping[Recipe, Result | None], recipes: Sequence[Recipe]) -> list[Learned]:

@@ -112,6 +112,14 @@ def test_the_noise_is_what_a_new_task_adds() -> None:
     assert Standings(merits[:1]).noise == Standings(merits[:, :1, :1]).noise == float("inf")
 
 
+def test_luck_that_a_round_brings_to_all_tasks_is_noise_too() -> None:
+    """New parameters that suit a candidate do so on every task: many tasks do not make it surer, rounds do."""
+    generator = np.random.default_rng(0)
+    for rounds in (3, 12):
+        lucky = 0.05 * generator.standard_normal((200, rounds, 1)) + 1e-3 * generator.standard_normal((200, rounds, 40))
+        assert 0.7 < Standings(lucky).noise / (0.05 * np.sqrt(2 / rounds)) < 1.3
+
+
 def test_what_treats_all_layers_alike_is_taken_unless_another_is_better_beyond_noise() -> None:
     """One that is better everywhere is taken; one that is better on average, but not on each task, is not."""
     alike, everywhere, sometimes = [0.80, 0.70, 0.60], [0.82, 0.72, 0.62], [0.95, 0.60, 0.65]

@@ -1,8 +1,9 @@
 """Which candidate to take, and how far apart two must be for more than chance: they are compared on the same tasks.
 
-What counts is a task that nobody has seen, so a difference is as sure as it is alike on the tasks that were seen. With
-few of them that is itself unsure, so it is estimated from all candidates together and from the two that are compared
-(a moderated t statistic, doi:10.2202/1544-6115.1027).
+What counts is a task that nobody has seen, learned from other samples and other new parameters. So a difference is as
+sure as it is alike on the tasks and in the rounds that were seen. With few of them that is itself unsure, so it is
+estimated from all candidates together and from the two that are compared (a moderated t statistic,
+doi:10.2202/1544-6115.1027).
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ class Standings:
     """
 
     def __init__(self, merits: Array) -> None:
-        self._by_task = merits.mean(axis=1) if merits.shape[2] > 1 else merits[:, :, 0]
-        self._means = self._by_task.mean(axis=1)
-        self._variance = self._shared_variance()
+        self._merits = merits
+        self._means = merits.mean(axis=(1, 2))
+        self._freedom = (merits.shape[2] if merits.shape[2] > 1 else merits.shape[1]) - 1
+        self._shared = self._shared_variance()
 
     @property
     def noise(self) -> float:
         """The standard error of the difference between two candidates' means, as all of them show it."""
-        return math.sqrt(self._variance / self._by_task.shape[1])
+        return math.sqrt(self._shared)
 
     def take(self, candidates: Sequence[int], fallback: Sequence[int]) -> int:
         """The best of `fallback`, unless another candidate is surely better. Of equals the first one.
@@ -63,19 +65,35 @@ class Standings:
         return float(self._means[one] - self._means[other]), self._between(one, other)
 
     def _between(self, one: int, other: int) -> float:
-        difference = self._by_task[one] - self._by_task[other]
-        tasks = len(difference)
-        own = float(np.square(difference - difference.mean()).sum())
-        variance = (PRIOR * self._variance + own) / (PRIOR + tasks - 1)
-        return math.sqrt(variance / tasks)
+        own = float(_variance_of_mean(self._merits[one] - self._merits[other]))
+        if self._freedom < 1:
+            return math.inf
+        return math.sqrt((PRIOR * self._shared + self._freedom * own) / (PRIOR + self._freedom))
 
     def _shared_variance(self) -> float:
-        """Of a difference on one task: the median over all pairs, so that candidates of another kind than most do not
-        matter. A sample's variance has its median below its mean, by this factor (Wilson and Hilferty 1931)."""
-        candidates, tasks = self._by_task.shape
-        if candidates < 2 or tasks < 2:
+        """Of a mean difference: the median over all pairs, so that candidates of another kind than most do not matter.
+        A sample's variance has its median below its mean, by this factor (Wilson and Hilferty 1931)."""
+        candidates = len(self._merits)
+        if candidates < 2 or self._freedom < 1:
             return math.inf
         one, other = np.triu_indices(candidates, 1)
-        variances = (self._by_task[one] - self._by_task[other]).var(axis=1, ddof=1)
-        factor: float = (1 - 2 / (9 * (tasks - 1))) ** 3
-        return float(np.median(variances)) / factor
+        factor: float = (1 - 2 / (9 * self._freedom)) ** 3
+        return float(np.median(_variance_of_mean(self._merits[one] - self._merits[other]))) / factor
+
+
+def _variance_of_mean(differences: Array) -> Array:
+    """Of differences (..., rounds, tasks), what their mean varies by where both rounds and tasks are drawn anew.
+
+    A round's new parameters may suit one candidate on all tasks, so rounds count beside tasks; what varies from round
+    to round within a task counts once (crossed random effects).
+    """
+    rounds, tasks = differences.shape[-2:]
+    by_task, by_round = (differences.mean(axis=axis) for axis in (-2, -1))
+    parts = [each.var(axis=-1, ddof=1) / each.shape[-1] for each in (by_task, by_round) if each.shape[-1] > 1]
+    if len(parts) < 2:
+        return parts[0] if parts else np.zeros(differences.shape[:-2])
+    mean = differences.mean(axis=(-2, -1), keepdims=True)
+    rest = differences - by_task[..., None, :] - by_round[..., :, None] + mean
+    within = np.square(rest).sum(axis=(-2, -1)) / ((rounds - 1) * (tasks - 1) * rounds * tasks)
+    larger: Array = np.maximum(parts[0], parts[0] + parts[1] - within)
+    return larger
