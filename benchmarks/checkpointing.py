@@ -111,8 +111,9 @@ def methods_of(method: str, name: str, graph: Graph) -> tuple[Method, ...]:
     late = list(roles)[len(roles) // 2 : -1]
     plain = {node.origin for node in graph.nodes if node.op in ("conv", "linear")}
     dense = [layer for layer in late if "weight" in roles[layer] and layer in plain][::3]
-    chosen = (LayerScheme(each, bias="bias" in roles[each], weight=0.5 * (each in dense)) for each in late)
-    return (Sparse(scheme=Scheme(tuple(each for each in chosen if each.bias or each.weight))), Head())
+    chosen = [each for each in late if each in dense or "bias" in roles[each]]
+    layers = (LayerScheme(each, bias="bias" in roles[each], weight=0.5 * (each in dense)) for each in chosen)
+    return (Sparse(scheme=Scheme(tuple(layers))), Head())
 
 
 def run_on_board(library: Library) -> tuple[bytes, int, int]:
