@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +22,12 @@ from micrograft.peft.full import Full
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, Start, apply_methods
-from micrograft.planning.effort import NONE
+from micrograft.planning import planner
+from micrograft.planning.effort import NONE, Effort
 from micrograft.planning.lifetimes import lifetimes
 from micrograft.planning.plan import ALIGNMENT, Plan
-from micrograft.planning.planner import fit_plan, make_plan
+from micrograft.planning.planner import _placed, fit_plan, make_plan
+from micrograft.planning.rematerialize import Rematerialized, Unreachable, rematerialize
 from tests.networks import deep_cnn, mlp, residual_cnn
 
 CASES = [
@@ -125,6 +129,28 @@ def test_a_skip_connection_sums_its_gradients() -> None:
     step = training_step(residual_cnn(), Full())
     backward_adds = [node for node in step.graph.nodes if node.op == "add" and node.phase is Phase.BACKWARD]
     assert len(backward_adds) == 1
+
+
+def test_answers_that_cannot_be_placed_are_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no placement of the solver's answers fits, that of the heuristics' is tried before a budget is refused."""
+    step = training_step(deep_cnn(6), Full())
+    whole = make_plan(step.graph, [step.loss])
+    efforts = []
+
+    def in_pieces(*arguments: Any) -> Rematerialized | Unreachable:
+        efforts.append(arguments[3])
+        return rematerialize(*arguments)
+
+    def placed(*arguments: Any) -> Plan:
+        plan = _placed(*arguments)
+        return plan if efforts[-1] is NONE else replace(plan, arena=whole.arena - 4)
+
+    monkeypatch.setattr(planner, "_ATTEMPTS", 1)
+    monkeypatch.setattr(planner, "rematerialize", in_pieces)
+    monkeypatch.setattr(planner, "_placed", placed)
+    small = fit_plan(whole, [step.loss], int(0.8 * whole.arena), Effort(work=0.01))
+    assert efforts[-1] is NONE and efforts[0].work == 0.01
+    assert small.arena <= 0.8 * whole.arena
 
 
 def test_planning_150_layers_takes_seconds() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Value
-from micrograft.planning.effort import Effort
+from micrograft.planning.effort import NONE, Effort
 from micrograft.planning.lifetimes import lifetimes, live_bytes
 from micrograft.planning.place import place
 from micrograft.planning.plan import Plan
@@ -77,19 +77,27 @@ def _orders(graph: Graph, results: Sequence[Value]) -> Iterator[tuple[Node, ...]
 
 
 def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort | None = None) -> Plan:
-    """The same step in an arena of at most `budget` bytes. Raises MicrograftError where that cannot be."""
+    """The same step in an arena of at most `budget` bytes. Raises MicrograftError where that cannot be.
+
+    Where the buffers of the best answers do not lie within the budget, those of the heuristics' often do: a solver that
+    fills every byte at many moments leaves them no room to move.
+    """
     if plan.arena <= budget:
         return plan
-    aim = budget
-    for _ in range(_ATTEMPTS):
-        found = rematerialize(plan.schedule, results, aim, effort or Effort(), plan.sample)
+    aim, least = budget, plan.arena
+    for left in reversed(range(_ATTEMPTS + 1)):
+        hard = effort or Effort() if left else NONE
+        found = rematerialize(plan.schedule, results, aim if left else budget, hard, plan.sample)
         if isinstance(found, Unreachable):
-            raise _too_small(plan, found, budget)
+            if aim == budget:
+                raise _too_small(plan, found, budget)
+            aim = (aim + budget) // 2
+            continue
         smaller = _placed(found.schedule, results, plan.sample)
         if smaller.arena <= budget:
             return replace(smaller, recomputation=found.recomputation)
-        aim -= max(smaller.arena - budget, 4)
-    raise _too_small(plan, Unreachable(smaller.arena, proven=False), budget)
+        aim, least = aim - max(smaller.arena - budget, 4), min(least, smaller.arena)
+    raise _too_small(plan, Unreachable(least, proven=False), budget)
 
 
 def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
