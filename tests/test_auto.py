@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +128,9 @@ def test_a_limit_drops_what_takes_longer(place: Path) -> None:
     assert result.exit_code == 3
     auto = json.loads(result.stdout)["auto"]
     assert auto["taken"] is None and all("1,000 instructions" in option["problem"] for option in auto["options"])
+    assert re.search(r"None of the 3 plans keeps to 1,000 instructions a step; head takes [\d,]+ inst", auto["why"])
+    shown = CliRunner().invoke(main, words[:-1]).stdout
+    assert "flash" not in shown, "there is no table of nothing"
 
 
 def test_seconds_and_joules_follow_a_stated_model() -> None:
@@ -135,6 +139,7 @@ def test_seconds_and_joules_follow_a_stated_model() -> None:
     assert Limits(instructions=10, seconds=1.0).on(BOARD) == 10
     assert Limits(joules=0.1, watts=0.2).on(BOARD) == BOARD.clock_hz // 2
     assert "one instruction a cycle" in Limits(seconds=0.5).text(BOARD)
+    assert "72 MHz and 0.2 W; a real core" in Limits(joules=0.1, watts=0.2).text(BOARD)
     with pytest.raises(MicrograftError, match="go together"):
         Limits(joules=1.0)
     with pytest.raises(MicrograftError, match="above 0"):

@@ -14,6 +14,8 @@ from micrograft.errors import MicrograftError
 from micrograft.explain import step_work
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array
+from micrograft.peft.method import Method
+from micrograft.peft.sparse import Sparse
 from micrograft.recipe import Recipe
 from micrograft.report.record import Choice, Option
 from micrograft.samples import Samples
@@ -79,7 +81,7 @@ def choose(
     options = [_option(*pair) for pair in ranked]
     fitting = [outcome for outcome, problem in ranked if not problem]
     rule = _rule(task, limits, board)
-    why = _why(fitting, len(ranked), task, board, before)
+    why = _why(fitting, task, board, before) if fitting else _none(outcomes, limits, board)
     choice = Choice(options, rule, why, before.accuracy if before is not None else None)
     return Chosen(fitting[0].recipe if fitting else None, choice)
 
@@ -141,13 +143,23 @@ def _dtype(episode: Episode) -> np.dtype[np.generic]:
     return episode.judge.y.dtype
 
 
-def _why(fitting: Sequence[Outcome], tried: int, task: Task, board: Board, before: Score | None) -> str:
+def _none(outcomes: Sequence[Outcome], limits: Limits, board: Board) -> str:
+    """Why none can be taken, in a sentence."""
+    small, most = [each for each in outcomes if each.bill is not None and each.bill.fits], limits.on(board)
+    if not small:
+        return f"None of the {len(outcomes)} plans fits {board.name}; take a larger board or a smaller network."
+    counts = {each.instructions: _text(each.recipe.methods) for each in small if each.instructions is not None}
+    if most is not None and counts and min(counts) > most:
+        least = f"{counts[min(counts)]} takes {min(counts):,} instructions a step, which is the least"
+        return f"None of the {len(outcomes)} plans keeps to {most:,} instructions a step; {least}."
+    return f"None of the {len(outcomes)} plans that fit {board.name} learns; try smaller learning rates."
+
+
+def _why(fitting: Sequence[Outcome], task: Task, board: Board, before: Score | None) -> str:
     """One sentence."""
-    if not fitting:
-        return f"None of the {tried} plans fits {board.name}; take a larger board or a smaller network."
     best, bill = fitting[0], fitting[0].bill
     assert bill is not None
-    name = methods_text(best.recipe.methods)
+    name = _text(best.recipe.methods)
     ram = f"{bill.ram.total:,} of {bill.ram_available:,} bytes of RAM"
     again = ", computing values again to fit," if best.recipe.arena is not None else ""
     if best.score is None or before is None:
@@ -158,7 +170,7 @@ def _why(fitting: Sequence[Outcome], tried: int, task: Task, board: Board, befor
     if others is not None and others.score is not None:
         same = others.score.merit == best.score.merit
         than = "the same with more RAM" if same else _merit(others.score)
-        second = f"; the next, {methods_text(others.recipe.methods)}, {than}"
+        second = f"; the next, {_text(others.recipe.methods)}, {than}"
     return f"{name}{again} did best of the {len(fitting)} plans that can be taken, {gained}, in {ram}{second}."
 
 
@@ -180,4 +192,23 @@ def _option(outcome: Outcome, problem: str) -> Option:
         outcome.instructions if counted else outcome.work,
         counted,
         problem,
+        _text(recipe.methods),
     )
+
+
+def _text(methods: Sequence[Method]) -> str:
+    """The methods for people: a scheme by what it trains.
+
+    >>> from micrograft.peft.head import Head
+    >>> from micrograft.peft.scheme import LayerScheme, Scheme
+    >>> layers = (LayerScheme("a", bias=True, weight=0.5), LayerScheme("b", weight=0.5))
+    >>> _text([Sparse(Scheme(layers)), Head()])
+    'sparse on 2 layers, 50 %+head'
+    """
+    return "+".join(_sparse_text(each) if isinstance(each, Sparse) else methods_text([each]) for each in methods)
+
+
+def _sparse_text(method: Sparse) -> str:
+    layers = method.scheme.layers
+    count = f"{len(layers)} layers" if len(layers) > 1 else f"layer {layers[0].layer}"
+    return f"sparse on {count}, {100 * max(layer.weight for layer in layers):g} %"

@@ -41,10 +41,13 @@ def choice_text(choice: Choice) -> RenderableType:
             dropped.setdefault(option.problem, []).append(plan_text(option))
     notes = [Text(f"Not taken, {problem}: {', '.join(plans)}.", "dim") for problem, plans in dropped.items()]
     notes.append(Text(f"Rank: {choice.rule}. ~ is estimated, the rest is planned or emulated.", "dim"))
-    return Group(table, *notes, "", Text(choice.why, "bold"), "")
+    taken = choice.taken
+    full = taken is not None and taken.text not in ("", taken.words["method"])
+    again = [Text(f"--method '{taken.words['method']}'", "dim")] if taken is not None and full else []
+    return Group(*([table] if fitting else []), *notes, "", Text(choice.why, "bold"), *again, "")
 
 
 def plan_text(option: Option) -> str:
     """What is trained, how fast, and in how small an arena."""
     arena = f" --arena {option.words['arena']}" if "arena" in option.words else ""
-    return f"{option.words['method']} {option.words['optimizer']}{arena}"
+    return f"{option.text or option.words['method']} {option.words['optimizer']}{arena}"

@@ -89,7 +89,8 @@ class Bill:
 
 @dataclass(frozen=True)
 class Option:
-    """A plan that was tried. words: options of the command line that ask for it. bill: planned.
+    """A plan that was tried. words: options of the command line that ask for it. text: the method for people. bill:
+    planned.
 
     accuracy, loss: measured on what was held out, None where nothing was learned. instructions: of a step, emulated
     where `counted`, else estimated. problem: why it cannot be taken, "" where it can.
@@ -102,6 +103,7 @@ class Option:
     instructions: int | None
     counted: bool
     problem: str = ""
+    text: str = ""
 
     def to_json(self) -> dict[str, Any]:
         bill = self.bill

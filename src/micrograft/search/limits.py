@@ -55,7 +55,7 @@ class Limits:
         seconds = [] if self.seconds is None else [self.seconds]
         if self.joules is not None and self.watts is not None:
             seconds.append(self.joules / self.watts)
-        counts = [int(each * board.clock_hz) for each in seconds]
+        counts = [round(each * board.clock_hz) for each in seconds]
         counts += [] if self.instructions is None else [self.instructions]
         return min(counts, default=None)
 
@@ -65,6 +65,6 @@ class Limits:
         if most is None:
             return ""
         clock = f"{board.clock_hz / 1e6:g} MHz"
-        model = f"; one instruction a cycle at {clock} is assumed, and a real core waits for its memories"
         power = f" and {self.watts:g} W" if self.watts is not None else ""
-        return f"at most {most:,} instructions a step" + (model + power if most != self.instructions else "")
+        model = f", by one instruction a cycle at {clock}{power}; a real core also waits for its memories"
+        return f"at most {most:,} instructions a step" + (model if most != self.instructions else "")
