@@ -25,7 +25,7 @@ from micrograft.laboratory import Laboratory, Methods, Result, Run
 from micrograft.linking import Linking
 from micrograft.peft.head import Head
 from micrograft.peft.sparse import Sparse
-from micrograft.race import Finalist, Race
+from micrograft.race import DRAWS, Finalist, Race
 from micrograft.recipe import Recipe
 from micrograft.report.findings import Comparison, Contribution, Findings, Perhaps, Point, with_front
 from micrograft.report.record import Bill
@@ -131,6 +131,7 @@ class _Search:
                     episodes=_judged_by(each, THOROUGH * quest.judged),
                     rates=(1.0,),
                     seed=number,
+                    draws=DRAWS,
                 ),
                 *(quest.recipe, store, run, progress),
             )

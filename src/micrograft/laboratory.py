@@ -131,7 +131,11 @@ class Laboratory:
 def task_digest(task: Task) -> str:
     """Everything that the results of a task follow from, beside the recipe and what it may need."""
     network = task.network
-    parts: list[str | bytes] = [version("micrograft"), to_text(network), repr((task.steps, task.rates, task.seed))]
+    parts: list[str | bytes] = [
+        version("micrograft"),
+        to_text(network),
+        repr((task.steps, task.rates, task.seed, *([task.draws] if task.draws > 1 else []))),
+    ]
     parts += [param.data.tobytes() for param in network.params]
     parts.append(task.calibration.tobytes() if task.calibration is not None else b"")
     for episode in task.episodes:

@@ -24,6 +24,10 @@ KEPT = 8
 LEAST = 3
 """How many are kept in any case."""
 
+DRAWS = 4
+"""Of new parameters in each round, one after the other for its tasks. With some a learning rate explodes, with others
+not."""
+
 RATES = 2
 """How many learning rates of each, the best ones in the search, the first round tries."""
 
@@ -103,8 +107,8 @@ class Race:
 
 
 def _drawn(recipe: Recipe, number: int) -> Recipe:
-    """With the new parameters of a round: which ones are drawn can matter as much as the method does."""
-    return replace(recipe, seed=recipe.seed + number)
+    """With new parameters that no other round has: which ones are drawn can matter as much as the method does."""
+    return replace(recipe, seed=recipe.seed + 1 + DRAWS * number)
 
 
 def _learned(results: Mapping[Recipe, Result | None], recipes: Sequence[Recipe]) -> list[Learned]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 
 import numpy as np
 
@@ -49,7 +51,7 @@ class Task:
     learned from the same start, one by one; () plans alone. steps: of each training. rates: learning rates, each tried
     as a factor on the recipe's, and more where the best one is the smallest or the largest; the best one counts.
     counted: whether the emulator counts a step's instructions. room: what needs more learns nothing. seed: of the order
-    of the samples.
+    of the samples. draws: of new parameters, with which the episodes begin in turn; the recipe's seed is the first.
     """
 
     network: Graph
@@ -61,6 +63,7 @@ class Task:
     counted: bool = False
     room: Room = field(default_factory=Room)
     seed: int = 0
+    draws: int = 1
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def run_trial(task: Task, recipe: Recipe) -> Outcome:
         outcome = replace(outcome, instructions=_count(task, library))
     if not task.episodes:
         return outcome
-    learned = _learn(task, recipe, library)
+    learned = _learn(task, recipe, [library, *_drawn(task, recipe)])
     if not learned:
         return replace(outcome, learned=())
     optimizer = replace(recipe.optimizer, lr=learned[0].rate)
@@ -190,14 +193,22 @@ def _count(task: Task, library: Library) -> int:
         return count_instructions(runner.device, lambda: [runner.train_step(x, y) for _ in range(count)]) // count
 
 
-def _learn(task: Task, recipe: Recipe, library: Library) -> list[Learned]:
-    """What each learning rate gives that does not diverge, the best first."""
+def _drawn(task: Task, recipe: Recipe) -> list[Library]:
+    """The library again with other new parameters, and for other rounding of trained codes."""
+    seeds = range(recipe.seed + 1, recipe.seed + min(task.draws, len(task.episodes)))
+    return [api.adapt(task.network, replace(recipe, seed=seed), task.calibration, EFFORT) for seed in seeds]
+
+
+def _learn(task: Task, recipe: Recipe, libraries: Sequence[Library]) -> list[Learned]:
+    """What each learning rate gives that does not diverge, the best first. libraries: of each draw."""
     tried: dict[float, Learned | None] = {}
     waiting = [_rounded(factor * recipe.optimizer.lr) for factor in task.rates]
-    with api.host(library) as runner:
+    with ExitStack() as stack:
+        runners = [stack.enter_context(api.host(library)) for library in libraries]
         while waiting:
             rate = waiting.pop(0)
-            scores = [_episode(runner, task, episode, rate) for episode in task.episodes]
+            pairs = zip(cycle(runners), task.episodes, strict=False)
+            scores = [_episode(runner, task, episode, rate) for runner, episode in pairs]
             finite = tuple(score for score in scores if score is not None)
             tried[rate] = Learned(rate, finite) if len(finite) == len(scores) else None
             if not waiting and len(tried) < len(task.rates) + MORE_RATES:

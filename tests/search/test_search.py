@@ -8,6 +8,7 @@ import logging
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,17 @@ def test_a_limit_that_admits_nothing_is_refused_before_anything_is_learned(place
     assert not any(result.get("learned") for result in stored)
     with pytest.raises(api.MicrograftError, match="the board has 65,536"):
         search(quest(place, ram=65537), Store(tmp_path / "trials"), one_by_one)
+
+
+def test_episodes_begin_with_different_draws_in_turn(place: Path) -> None:
+    """As if each were learned alone with its own seed."""
+    wanted = quest(place)
+    recipe = Recipe((LoRA(rank=1),), SGD(lr=0.3))
+    task = Task(wanted.network, None, None, wanted.episodes, 24)
+    alone = [run_trial(task, replace(recipe, seed=seed)).learned for seed in (0, 1)]
+    together = run_trial(replace(task, draws=2), recipe).learned
+    assert alone[0] and alone[1] and together and alone[0][0].scores != alone[1][0].scores
+    assert together[0].scores == (alone[0][0].scores[0], alone[1][0].scores[1])
 
 
 def test_a_learning_rate_that_is_far_too_small_or_too_large_does_not_matter(place: Path) -> None:
