@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.networks import ResNet8
 from micrograft import api
 from micrograft.boards import find_board
 from micrograft.codegen.artifact import Library
@@ -31,6 +32,7 @@ from micrograft.planning.recompute_exact import search_exactly
 from micrograft.planning.recompute_follow import Follower
 from micrograft.planning.recompute_greedy import search_greedily, smallest_peak
 from micrograft.planning.recompute_problem import Choice, Problem, peak, pose
+from micrograft.planning.recompute_relaxed import relax
 from micrograft.planning.rematerialize import Rematerialized, Unreachable, rematerialize
 from micrograft.planning.schedule import schedule
 from micrograft.samples import Samples
@@ -119,6 +121,27 @@ def test_no_answer_has_less_work(share: float) -> None:
     else:
         assert found is not None
         assert found.work(problem) == proof.bound == best
+        assert relax(problem, capacity).bound <= best
+
+
+@pytest.mark.parametrize("share", [0.85, 0.75, 0.65])
+@pytest.mark.parametrize("method", [Full(), LoRA(rank=2), LoRA(rank=2, freeze_a=True)])
+def test_single_moments_bound_every_answer(method: Method, share: float) -> None:
+    """No answer that the exact solver finds has less work than the programme of single moments."""
+    problem = problem_of(deep_cnn(8), method, Clip(1.0, "global"))
+    capacity = int(share * peak(problem, Choice()))
+    found, _ = search_exactly(problem, capacity, search_greedily(problem, capacity), Effort(work=0.5))
+    assert found is None or relax(problem, capacity).bound <= found.work(problem)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.8])
+def test_single_moments_propose_a_best_answer(share: float) -> None:
+    """On a deep network what the programme lets go is an answer at the cost of its bound: a proof without a search."""
+    problem = problem_of(deep_cnn(40), Full(), Clip(1.0, "tensor"))
+    capacity = int(share * peak(problem, Choice()))
+    relaxed = relax(problem, capacity)
+    outcomes = [Follower(problem).outcome(stays) for stays in relaxed.proposals]
+    assert any(each.peak <= capacity and each.work == relaxed.bound for each in outcomes)
 
 
 def exhaustive(problem: Problem, capacity: int) -> int | None:
@@ -271,6 +294,13 @@ def test_cuts_of_the_chain_are_a_first_answer(share: float) -> None:
     choices = [Follower(problem).choice(stays) for stays in found if stays is not None]
     assert min(peak(problem, choice) for choice in choices) <= capacity
     assert min(choice.work(problem) for choice in choices if peak(problem, choice) <= capacity) < 0.4 * problem.work
+
+
+def test_a_chain_that_cannot_be_cut_for_so_little_gets_no_first_answer() -> None:
+    """Where what crosses a cut alone is larger than the capacity, the dynamic programme goes on without that cut."""
+    graph = api.load(ResNet8().eval(), example=[np.zeros((1, 3, 32, 32), np.float32)])
+    problem = problem_of(graph, LoRA(rank=2, freeze_a=True))
+    assert chain_answer(problem, int(0.19 * peak(problem, Choice()))) is None
 
 
 @pytest.mark.parametrize(("slack", "close"), [(1.0, 0.1), (1.05, 0.05)])

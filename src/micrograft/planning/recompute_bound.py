@@ -17,8 +17,11 @@ import numpy as np
 from micrograft.ir.graph import Node
 from micrograft.planning.recompute_problem import Choice, Fixed, Problem, Read, Tensor, lives, precedences
 
-_ROWS = 300
+_ROWS = 600
 """Moments that are looked at, at most: of neighbours the worst."""
+
+_GROUPS = 300
+"""The same of moments that there are in every order."""
 
 _KNAPSACKS = 5
 """Moments whose knapsack is solved, at most: those that cost most if units could run in part."""
@@ -32,12 +35,13 @@ class Row:
     """A moment. excess: bytes over the capacity. waiting: (tensor, position of its next reader) that may be dropped.
 
     idle: tensors that are over by then unless something that runs again is to read them; () behind the first slot,
-    where that may have happened.
+    where that may have happened. time: of the moment, in an order.
     """
 
     excess: int
     waiting: tuple[tuple[int, int], ...]
     idle: tuple[int, ...]
+    time: int = 0
 
 
 def rows(problem: Problem, capacity: int) -> list[Row]:
@@ -69,7 +73,7 @@ def any_order_rows(schedule: Sequence[Node], problem: Problem, capacity: int) ->
     reads = [0 if tensor.kept else _mask(tensor.backward) for tensor in problem.tensors]
     gradients = [(each, 1 << each.node, _mask(each.reads)) for each in problem.fixed]
     found = []
-    for group in list(dict.fromkeys(groups))[:: -(-len(groups) // _ROWS)]:
+    for group in list(dict.fromkeys(groups))[:: -(-len(groups) // _GROUPS)]:
         members = [position for position in range(problem.forward, group.bit_length()) if group >> position & 1]
         pending, written = group, -1
         for position in members:
@@ -207,11 +211,11 @@ def _changes(problem: Problem) -> list[int]:
 def _row(problem: Problem, excess: int, position: int) -> Row:
     time = problem.time(position)
     waiting = tuple(_waiting(problem, time))
-    if position > problem.forward:
-        return Row(excess, waiting, ())
+    if position >= problem.forward:
+        return Row(excess, waiting, (), time)
     there = {index for index, _ in waiting}
     idle = (i for i, each in enumerate(problem.tensors) if i not in there and least_end(problem, each) <= time)
-    return Row(excess, waiting, tuple(i for i in idle if problem.tensors[i].forward))
+    return Row(excess, waiting, tuple(i for i in idle if problem.tensors[i].forward), time)
 
 
 def _waiting(problem: Problem, time: int) -> Iterator[tuple[int, int]]:

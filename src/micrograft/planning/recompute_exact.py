@@ -33,13 +33,13 @@ class Proof:
 
 
 def search_exactly(
-    problem: Problem, capacity: int, first: Choice | None, effort: Effort
+    problem: Problem, capacity: int, first: Choice | None, effort: Effort, least: int = 0
 ) -> tuple[Choice | None, Proof]:
     """The answer with the least work whose peak is at most `capacity` bytes, or the best one found.
 
-    first: an answer to start from. Raises ImportError where ortools is not installed.
+    first: an answer to start from. least: work, no answer has less. Raises ImportError where ortools is not installed.
     """
-    return _Model(problem, capacity).solve(first, effort)
+    return _Model(problem, capacity, least).solve(first, effort)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def recomputing_solver(effort: Effort) -> cp_model.CpSolver:
 class _Model:
     """The constraint model of one problem."""
 
-    def __init__(self, problem: Problem, capacity: int) -> None:
+    def __init__(self, problem: Problem, capacity: int, least: int) -> None:
         from ortools.sat.python import cp_model
 
         self._cp = cp_model
@@ -117,7 +117,7 @@ class _Model:
         self._model.add_cumulative(self._intervals, self._demands, capacity // ALIGNMENT)
         self._add_rows(found)
         total = sum(each.work * runs for each, runs in zip(problem.units, self._runs, strict=True))
-        self._least = least_work(problem, found)
+        self._least = max(least, least_work(problem, found))
         self._model.add(total >= self._least)
         self._model.minimize(total)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from micrograft.planning.recompute_chain import chain_answer
 from micrograft.planning.recompute_follow import Follower, Outcome
@@ -48,14 +48,18 @@ def smallest_peak(problem: Problem) -> int:
 
 
 def search_greedily(
-    problem: Problem, capacity: int, enough: int = 0, first: frozenset[int] | None = None
+    problem: Problem,
+    capacity: int,
+    enough: int = 0,
+    first: frozenset[int] | None = None,
+    proposals: Sequence[frozenset[int]] = (),
 ) -> Choice | None:
     """An answer whose peak is at most `capacity` bytes, with little work; None where none was found. Deterministic.
 
     enough: work at which the search may end, since no answer has less. first: tensors that stay in an answer to start
-    from; the search is shorter then.
+    from; the search is shorter then. proposals: others to look at.
     """
-    search = _Search(problem, capacity, enough, first)
+    search = _Search(problem, capacity, enough, first, proposals)
     found = search.run()
     return search.follower.choice(found.stays) if found.peak <= capacity else None
 
@@ -63,8 +67,16 @@ def search_greedily(
 class _Search:
     """Tensors that stay, tried and improved."""
 
-    def __init__(self, problem: Problem, capacity: int, enough: int = 0, first: frozenset[int] | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        capacity: int,
+        enough: int = 0,
+        first: frozenset[int] | None = None,
+        proposals: Sequence[frozenset[int]] = (),
+    ) -> None:
         self._enough = enough
+        self._proposals = proposals
         self._first = first
         self.follower = Follower(problem)
         self._problem = problem
@@ -75,7 +87,11 @@ class _Search:
 
     def run(self) -> Outcome:
         """The best answer found: one within the capacity if there is one, of those the one with the least work."""
-        starts = [self._try(stays) for stays in dict.fromkeys(self._starts())]
+        starts = [self._try(stays) for stays in self._proposals]
+        best = min(starts, key=self._cost, default=None)
+        if best is not None and self._cost(best) <= (0, self._enough):
+            return best
+        starts = [self._try(stays) for stays in dict.fromkeys(self._starts())] + starts
         best = min(starts, key=self._cost)
         self._price = _EXCESS * best.work / max(1, starts[0].peak - self._capacity)
         rated = [*sorted(starts, key=self._cost)[:_STARTS], *sorted(starts, key=self._weighted)[:_STARTS]]

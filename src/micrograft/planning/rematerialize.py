@@ -21,6 +21,7 @@ from micrograft.planning.recompute_exact import Proof, search_exactly
 from micrograft.planning.recompute_greedy import search_greedily, smallest_peak
 from micrograft.planning.recompute_joint import search_jointly
 from micrograft.planning.recompute_problem import Choice, Ordered, Problem, peak, pose, roots
+from micrograft.planning.recompute_relaxed import Relaxed, relax
 from micrograft.planning.schedule import orders
 
 _SOLVED = 800
@@ -65,8 +66,9 @@ def rematerialize(
     start = Ordered(tuple(schedule), pose(schedule, search.results, sample), Choice())
     if peak(start.problem, start.choice) <= budget:
         return _written(start, 0, 0)
-    found, bound = search.follow(start)
-    found, proof = search.solve(found, start)
+    relaxed = search.relax(start.problem)
+    found, bound = search.follow(start, relaxed)
+    found, proof = search.solve(found, start, relaxed)
     if found is not None and found.work <= bound:
         return _written(found, bound, bound)
     ordered, joint = search.order(found, start)
@@ -74,7 +76,7 @@ def rematerialize(
     if ordered is not found:
         found, proof = ordered, joint
         if found is not None and found.work > bound:
-            found, proof = search.solve(found, start)
+            found, proof = search.solve(found, start, relaxed)
     if found is None:
         proven = joint.infeasible or impossible(start.problem, search.any_order(start))
         return Unreachable(smallest_peak(start.problem), proven)
@@ -97,11 +99,19 @@ class _Search:
     capacity: int
     effort: Effort
 
-    def follow(self, start: Ordered) -> tuple[Ordered | None, int]:
+    def relax(self, problem: Problem) -> Relaxed:
+        """A bound for an order and what it proposes, the latter by the solver if it has a chance."""
+        least = least_work(problem, rows(problem, self.capacity))
+        if not self._solves(problem):
+            return Relaxed(least)
+        found = relax(problem, self.capacity)
+        return replace(found, bound=max(least, found.bound))
+
+    def follow(self, start: Ordered, relaxed: Relaxed) -> tuple[Ordered | None, int]:
         """An answer by search, the order and what is computed again in turn until neither is better; and a bound that
         holds for every order."""
         bound = least_work(start.problem, self.any_order(start))
-        best = self._greedy(start, max(bound, least_work(start.problem, rows(start.problem, self.capacity))))
+        best = self._greedy(start, max(bound, relaxed.bound), proposals=relaxed.proposals)
         if len(start.problem.tensors) > _SOLVED:
             return best, bound
         for _ in range(_ROUNDS):
@@ -118,13 +128,15 @@ class _Search:
         """Moments that hold too much in every order."""
         return any_order_rows(start.schedule, start.problem, self.capacity)
 
-    def _greedy(self, start: Ordered, enough: int, like: Ordered | None = None) -> Ordered | None:
+    def _greedy(
+        self, start: Ordered, enough: int, like: Ordered | None = None, proposals: Sequence[frozenset[int]] = ()
+    ) -> Ordered | None:
         """An answer in one order. like: one in another order, to start from."""
         first = None
         if like is not None:
             gone = {like.problem.tensors[index].name for index in like.choice.gone}
             first = frozenset(i for i, each in enumerate(start.problem.tensors) if each.name not in gone)
-        choice = search_greedily(start.problem, self.capacity, enough, first)
+        choice = search_greedily(start.problem, self.capacity, enough, first, proposals)
         return None if choice is None else replace(start, choice=choice)
 
     def _other_orders(self, answer: Ordered) -> Iterator[Ordered]:
@@ -141,13 +153,16 @@ class _Search:
                 seen.add(nodes)
                 yield Ordered(schedule, problem, Choice())
 
-    def solve(self, found: Ordered | None, start: Ordered) -> tuple[Ordered | None, Proof]:
-        """The least work in the order of the answer, by the solver if it has a chance."""
+    def solve(self, found: Ordered | None, start: Ordered, relaxed: Relaxed) -> tuple[Ordered | None, Proof]:
+        """The least work in the order of the answer, by the solver if it has a chance. relaxed: of the start."""
         problem = (found or start).problem
-        bound = least_work(problem, rows(problem, self.capacity))
+        if found is not None and problem is not start.problem:
+            relaxed = self.relax(problem)
+            found = self._greedy(found, relaxed.bound, found, relaxed.proposals) or found
+        bound = relaxed.bound
         if (found is not None and found.work <= bound) or not self._solves(problem):
             return found, Proof(bound)
-        choice, proof = search_exactly(problem, self.capacity, found.choice if found else None, self.effort)
+        choice, proof = search_exactly(problem, self.capacity, found.choice if found else None, self.effort, bound)
         return (replace(found or start, choice=choice) if choice is not None else None), proof
 
     def order(self, found: Ordered | None, start: Ordered) -> tuple[Ordered | None, Proof]:
