@@ -11,6 +11,7 @@ typedef struct {
     int8_t *narrow;
     int16_t *half;
     int32_t *wide;
+    int32_t first; /* of the tensor's elements: the codes may be a part of it */
 } mg_moved_codes;
 
 /* significand * 2^exponent, of 16 bits or 0. */
@@ -68,7 +69,8 @@ static inline void mg_block_sgd(const mg_block_sgd_params *params, mg_moved_code
                                 const mg_block_step *step) {
     const mg_code_tensor *const tensor = &params->codes;
     const mg_pace pace = mg_pace_of_step(step);
-    uint32_t counter = mg_hashed((uint32_t)*step->random ^ (uint32_t)tensor->stream);
+    uint32_t counter = mg_hashed((uint32_t)*step->random ^ (uint32_t)tensor->stream) +
+                       (uint32_t)codes.first * mg_random_next(0);
     int32_t i = 0;
     for (int32_t outer = tensor->outer; outer > 0; --outer) {
         for (int32_t channel = 0; channel < tensor->channels; ++channel) {

@@ -1,23 +1,15 @@
-/* Parts of a tensor of codes, for updates that read the gradient part by part. */
+/* Updates of codes that read float32 gradients part by part. */
 #ifndef MG_FUSED_CODES_CORE_H
 #define MG_FUSED_CODES_CORE_H
 
+#include "mg_code_part.h"
 #include "mg_codes_walk.h"
 #include "mg_fused_update.h"
 
-/* `count` of the codes as a tensor: whole channels, one element of each of them, or some of the only one. */
-static inline mg_code_tensor mg_part_of_codes(const mg_code_tensor *codes, int32_t count) {
-    mg_code_tensor part = *codes;
-    part.outer = 1;
-    part.inner = codes->channels == 1 ? count : codes->inner;
-    part.channels = count / part.inner;
-    return part;
-}
-
-/* The step of those from element `from` on. */
+/* The step of the codes from element `from` on. */
 static inline mg_code_step mg_step_of_part(const mg_code_tensor *codes, const mg_code_step *step, int32_t from) {
     mg_code_step part = *step;
-    part.scales += from / codes->inner % codes->channels;
+    part.scales += mg_first_channel(codes, from);
     return part;
 }
 

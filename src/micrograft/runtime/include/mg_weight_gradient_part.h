@@ -46,6 +46,25 @@ typedef struct {
     float *part;
 } mg_gradient_int8;
 
+/* Which outputs' rows a part has, and how many elements; of a depthwise weight its size alone. */
+typedef struct {
+    int32_t first, count, size;
+} mg_rows;
+
+static inline mg_rows mg_rows_from(const mg_gradient_int8_params *params, int32_t from) {
+    const mg_conv_of_codes_params *const conv = &params->conv;
+    const int32_t size = conv->height.kernel * conv->width.kernel * (conv->in_channels / conv->groups);
+    const int32_t outputs = conv->out_channels / conv->groups;
+    mg_rows rows = {0, 0, conv->out_channels};
+    if (!params->depthwise) {
+        const int32_t left = outputs - from / size % outputs; /* of the group */
+        rows.first = from / size;
+        rows.count = left < 4 ? left : 4;
+        rows.size = rows.count * size;
+    }
+    return rows;
+}
+
 int32_t mg_weight_gradient_part_int8(const mg_gradient_int8_params *params, const mg_gradient_int8 *gradient,
                                      int32_t from);
 

@@ -3,6 +3,6 @@
 
 void mg_block_sgd_int16_int8(const mg_block_sgd_params *params, int16_t *codes, const mg_block_int8 *gradient,
                                 const mg_block_step *step) {
-    const mg_moved_codes found = {0, codes, 0};
+    const mg_moved_codes found = {0, codes, 0, 0};
     mg_block_sgd(params, found, gradient, step);
 }

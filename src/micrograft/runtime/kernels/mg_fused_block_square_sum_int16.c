@@ -1,0 +1,7 @@
+#define MG_BLOCK_BITS 16
+#include "mg_fused_block_core.h"
+
+void mg_fused_block_square_sum_int16(const mg_fused_block_square_sum_params *params,
+                                     const mg_gradient_block_int16 *gradient, const int32_t *weights, float *total) {
+    mg_fused_block_square_sum(params, gradient, weights, total);
+}
