@@ -112,8 +112,8 @@ def _gradient(step: TrainStep, update: Node) -> PartialGradient | None:
 
 def _is_own_norm(node: Node, readers: Mapping[str, tuple[Node, ...]]) -> bool:
     """Whether a node sums the squares of one gradient alone."""
-    alone = all(reader.op == "clip_scale" for reader in readers[node.outputs[0].name])
-    return alone and (node.op == "block_square_sum" or (node.op == "square_sum" and len(node.inputs) == 1))
+    sums = node.op == "block_square_sum" or (node.op == "square_sum" and len(node.inputs) == 1)
+    return sums and all(reader.op == "clip_scale" for reader in readers[node.outputs[0].name])
 
 
 def fuse_updates(step: TrainStep, params: Container[str]) -> TrainStep:
