@@ -1,11 +1,14 @@
 """Reversible networks of 4 to 32 blocks: RAM planned, and measured on an emulated Cortex-M7, stored and rebuilt.
 
-python benchmarks/reversible.py        the table (ten minutes)
+python benchmarks/reversible.py [float32|int8] [network] [method]        all that is not named (an hour)
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -15,23 +18,35 @@ from micrograft import api
 from micrograft.boards import Board
 from micrograft.ir.graph import Graph
 from micrograft.passes.attach_optimizer import SGD
+from micrograft.peft.bias import Bias
 from micrograft.peft.full import Full
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method
+from micrograft.peft.scheme import LayerScheme, Scheme
+from micrograft.peft.sparse import Sparse
 from micrograft.planning.memory import Ram
+from micrograft.samples import check_inputs
 from micrograft.toolchain.emulator import Emulator
-from micrograft.toolchain.runner import count_instructions, measure_ram
+from micrograft.toolchain.runner import measure_ram
 from micrograft.torch import AttentionBranch, ConvolutionBranch, FeedForwardBranch, ReversibleBlock, ReversibleSequence
 
 BLOCKS = (4, 8, 16, 32)
-METHODS: dict[str, tuple[Method, ...]] = {"full": (Full(),), "lora": (LoRA(rank=4), Head())}
+METHODS: dict[str, tuple[Method, ...]] = {
+    "full": (Full(),),
+    "lora": (LoRA(rank=4), Head()),
+    "bias": (Bias(),),
+    "sparse": (),
+}
+"""Sparse: a quarter of the input channels of every layer in a block."""
+
+PRECISIONS = ("float32", "int8")
 
 
 class Convolutional(nn.Module):
-    """32×32 pixels, 32 channels in two halves, 10 classes."""
+    """16×16 pixels, 32 channels in two halves, 10 classes."""
 
-    SHAPE = (1, 3, 32, 32)
+    SHAPE = (1, 3, 16, 16)
 
     def __init__(self, blocks: int) -> None:
         super().__init__()
@@ -61,44 +76,62 @@ class Transformer(nn.Module):
         return self.head(self.norm(self.blocks(self.embed(x))).mean(1))
 
 
-def measure(graph: Graph, recipe: api.Recipe, board: Board) -> tuple[Ram, Ram, int]:
-    """RAM planned, RAM measured, and instructions of a step."""
+KINDS: dict[str, type[Convolutional | Transformer]] = {"convolutional": Convolutional, "transformer": Transformer}
+
+
+def network(kind: type[Convolutional | Transformer], blocks: int, precision: str) -> Graph:
+    """The network as it is imported, or calibrated with random samples."""
+    torch.manual_seed(0)
+    graph = api.load(kind(blocks).eval(), example=[np.zeros(kind.SHAPE, np.float32)])
+    if precision == "float32":
+        return graph
+    samples = np.random.default_rng(0).standard_normal((32, *kind.SHAPE[1:])).astype(np.float32)
+    return api.quantize(graph, samples)
+
+
+def methods(name: str, graph: Graph) -> tuple[Method, ...]:
+    """What is trained; a sparse scheme names the layers of the blocks."""
+    if name != "sparse":
+        return METHODS[name]
+    weights = (param for param in graph.params if param.learnable and len(param.value.shape) > 1)
+    names = (param.source.removesuffix(".weight") for param in weights)
+    return (Sparse(Scheme(tuple(LayerScheme(each, weight=0.25) for each in names if each.startswith("blocks.")))),)
+
+
+def measure(graph: Graph, recipe: api.Recipe, board: Board) -> tuple[Ram, Ram]:
+    """RAM planned and RAM measured."""
     library = api.adapt(graph, recipe)
     planned = api.plan(library, recipe, board).ram
-    x = np.random.default_rng(1).standard_normal(library.input.user_shape).astype(np.float32)
+    x = np.random.default_rng(1).standard_normal((1, *library.input.user_shape)).astype(np.float32)
     y = np.array([3], np.int32)
     with api.emulated(library, board) as runner:
         assert isinstance(runner.device, Emulator)
-        measured = measure_ram(runner, runner.device, x, y)
-        return planned, measured, count_instructions(runner.device, lambda: runner.train_step(x, y))
+        return planned, measure_ram(runner, runner.device, check_inputs(x, library.input)[0], y)
 
 
-def main() -> None:
-    """Print a line for each network, method, number of blocks and way."""
+def main(words: Sequence[str]) -> None:
+    """Print a row of a table for each network, precision, method and number of blocks."""
+
+    def wanted(name: str, among: Iterable[str]) -> bool:
+        return name in words or set(words).isdisjoint(among)
+
     torch.set_num_threads(1)
     found = api.find_board("stm32h743")
     board = replace(found, ram=replace(found.ram, size=64 << 20), flash=replace(found.flash, size=64 << 20))
-    form = "{:<14}{:<6}{:>7}{:<9}{:>11}{:>11}{:>12}{:>11}{:>13}"
-    print(
-        form.format(
-            "network", "method", "blocks", "  way", "arena", "measured", "parameters", "the rest", "instructions"
-        )
-    )
-    for kind in (Convolutional, Transformer):
-        for method, methods in METHODS.items():
-            for blocks in BLOCKS:
-                torch.manual_seed(0)
-                graph = api.load(kind(blocks).eval(), example=[np.zeros(kind.SHAPE, np.float32)])
-                for way in ("stored", "rebuilt"):
-                    recipe = api.Recipe(methods, SGD(lr=0.01), clip=None, reversible=way == "rebuilt")
-                    planned, measured, count = measure(graph, recipe, board)
-                    kept = planned.state + planned.optimizer
-                    sizes = (planned.arena, measured.arena, kept, planned.total - kept, count)
-                    print(
-                        form.format(kind.__name__, method, blocks, f"  {way}", *(f"{each:,}" for each in sizes)),
-                        flush=True,
-                    )
+    columns = "network, precision, method, blocks, parameters, arena kept, rebuilt, measured, stack, all but parameters"
+    print(f"| {columns.replace(', ', ' | ')} |\n{'|---' * len(columns.split(', '))}|")
+    for kind, precision, method in product(KINDS, PRECISIONS, METHODS):
+        if not all(map(wanted, (kind, precision, method), (KINDS, PRECISIONS, METHODS))):
+            continue
+        for blocks in BLOCKS:
+            graph = network(KINDS[kind], blocks, precision)
+            recipe = api.Recipe(methods(method, graph), SGD(lr=0.01), clip=None)
+            kept = api.adapt(graph, replace(recipe, reversible=False)).memory.arena
+            planned, measured = measure(graph, recipe, board)
+            sizes = (planned.state, kept, planned.arena, measured.arena, planned.stack, planned.total - planned.state)
+            cells = (kind, precision, method, str(blocks), *(f"{each:,}" for each in sizes))
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
