@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from micrograft import api
 from micrograft.codegen.artifact import Library
 from micrograft.errors import MicrograftError
-from micrograft.ir.graph import Graph
+from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Array
-from micrograft.planning.effort import Effort
-from micrograft.planning.plan import Plan
-from micrograft.planning.planner import fit_plan
+from micrograft.planning.effort import NONE
+from micrograft.planning.plan import ALIGNMENT, Plan
+from micrograft.planning.recompute_bound import any_order_rows, impossible
+from micrograft.planning.recompute_problem import pose
+from micrograft.planning.rematerialize import Unreachable, rematerialize
 from micrograft.planning.work import work
 from micrograft.recipe import Recipe
 from micrograft.report.explanation import Change, Explanation, explain_plan
@@ -23,21 +25,19 @@ from micrograft.spec import clip_text, methods_text, optimizer_text
 SHARES = (0.95, 0.9, 0.75, 0.5)
 """Of the arena: how little of it is tried, with values computed again."""
 
-EFFORT = Effort(work=0.3)
-"""Of the solver, for each of `SHARES`."""
-
 
 def explain(library: Library, recipe: Recipe, network: Graph, samples: Array | None = None) -> Explanation:
     """The memory of `library`, which is `network` adapted by `recipe`, and everything tried that needs less."""
     plan = library.train
     assert plan is not None, "only a library that trains is explained"
-    found = list(_recomputed(library, recipe))
+    found = list(_recomputed(library))
     for variation in variations(recipe, library.graph, plan):
         try:
             other = api.adapt(network, variation.recipe, samples)
         except MicrograftError:
             continue  # this network cannot be adapted so
-        found.append(_change(library, other, variation.what, _words(recipe, variation)))
+        assert other.train is not None
+        found.append(_change(library, other, other.train.schedule, variation.what, _words(recipe, variation)))
     return explain_plan(plan, [change for change in found if change.ram < 0])
 
 
@@ -51,41 +51,51 @@ def step_work(plan: Plan) -> int:
     return sum(map(work, plan.schedule))
 
 
-def _recomputed(library: Library, recipe: Recipe) -> Iterator[Change]:
-    """The same step in smaller arenas."""
+def _recomputed(library: Library) -> Iterator[Change]:
+    """The same step in smaller arenas: of the bytes alive at its peak, which a placement all but always reaches.
+
+    `--arena` looks longer for what to compute again, so it keeps to the bytes and may do with less work.
+    """
     assert library.train is not None and library.step is not None
-    plan, seen = library.train, {library.train.arena}
+    plan, seen, results = library.train, {library.train.arena}, [library.step.loss]
+    problem = pose(plan.schedule, results, plan.sample)
+    least = max(each.arena for each in (library.predict, library.evaluate) if each is not None)
     for share in SHARES:
-        try:
-            small = fit_plan(plan, [library.step.loss], int(share * plan.arena), EFFORT)
-        except MicrograftError:
-            return  # a smaller one does not fit either
-        if small.arena in seen:
+        aim = max(int(share * plan.arena), least)
+        if aim >= min(seen):
             continue
-        seen.add(small.arena)
-        arenas = [each.arena for each in (library.predict, library.evaluate, small) if each is not None]
-        memory = replace(library.memory, arena=max(arenas))
-        words = f"--arena {small.arena}"
-        yield _change(library, replace(library, train=small, memory=memory), _again(plan, small), words)
+        if impossible(problem, any_order_rows(plan.schedule, problem, aim)):
+            return
+        found = rematerialize(plan.schedule, results, aim, NONE, plan.sample)  # proofs would take most of the time
+        if isinstance(found, Unreachable):
+            return  # a smaller one does not fit either
+        arena = max(-(-found.peak // ALIGNMENT) * ALIGNMENT, least)
+        if arena in seen:
+            continue
+        seen.add(arena)
+        memory = replace(library.memory, arena=arena)
+        what, words = _again(plan.schedule, found.schedule), f"--arena {arena}"
+        yield _change(library, replace(library, memory=memory), found.schedule, what, words)
 
 
-def _again(plan: Plan, small: Plan) -> str:
+def _again(schedule: Sequence[Node], longer: Sequence[Node]) -> str:
     """What runs a second time, in words."""
-    known = {value.name for node in plan.schedule for value in node.outputs}
-    again = {node.origin for node in small.schedule if node.outputs[0].name not in known}
-    names = [name for name in dict.fromkeys(node.origin for node in plan.schedule) if name in again]
+    known = {value.name for node in schedule for value in node.outputs}
+    again = {node.origin for node in longer if node.outputs[0].name not in known}
+    names = [name for name in dict.fromkeys(node.origin for node in schedule) if name in again]
     text = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"compute the output of {text} again"
 
 
-def _change(library: Library, other: Library, what: str, words: str) -> Change:
-    assert library.train is not None and other.train is not None
+def _change(library: Library, other: Library, schedule: Sequence[Node], what: str, words: str) -> Change:
+    """What `other`, whose step has this schedule, needs more than `library`."""
+    assert library.train is not None
     return Change(
         what,
         words,
         ram=block_and_buffers(other) - block_and_buffers(library),
         arena=other.memory.arena - library.memory.arena,
-        work=step_work(other.train) / max(step_work(library.train), 1) - 1,
+        work=sum(map(work, schedule)) / max(step_work(library.train), 1) - 1,
         trainable=sum(param.value.type.size for param in other.graph.trainable),
     )
 
