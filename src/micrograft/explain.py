@@ -12,10 +12,12 @@ from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Array
 from micrograft.planning.effort import NONE
+from micrograft.planning.first_fit import Block, Blocks, search_orders
+from micrograft.planning.lifetimes import lifetimes, live_bytes
 from micrograft.planning.plan import ALIGNMENT, Plan
 from micrograft.planning.recompute_bound import any_order_rows, impossible
 from micrograft.planning.recompute_problem import pose
-from micrograft.planning.rematerialize import Unreachable, rematerialize
+from micrograft.planning.rematerialize import Rematerialized, Unreachable, rematerialize
 from micrograft.planning.work import work
 from micrograft.recipe import Recipe
 from micrograft.report.explanation import Change, Explanation, explain_plan
@@ -24,6 +26,9 @@ from micrograft.spec import clip_text, methods_text, optimizer_text
 
 SHARES = (0.95, 0.9, 0.75, 0.5)
 """Of the arena: how little of it is tried, with values computed again."""
+
+_ROOM = 0.97
+"""Of an arena that is proposed: what computing again could make do with, so that placing does not decide."""
 
 
 def explain(library: Library, recipe: Recipe, network: Graph, samples: Array | None = None) -> Explanation:
@@ -52,30 +57,48 @@ def step_work(plan: Plan) -> int:
 
 
 def _recomputed(library: Library) -> Iterator[Change]:
-    """The same step in smaller arenas: of the bytes alive at its peak, which a placement all but always reaches.
-
-    `--arena` looks longer for what to compute again, so it keeps to the bytes and may do with less work.
-    """
+    """The same step in smaller arenas, placed in a simple way: no proofs. `--arena` looks longer for what to compute
+    again and for places, so it keeps to the bytes, and its work may differ a little."""
     assert library.train is not None and library.step is not None
-    plan, seen, results = library.train, {library.train.arena}, [library.step.loss]
-    problem = pose(plan.schedule, results, plan.sample)
+    plan, seen = library.train, {library.train.arena}
+    problem = pose(plan.schedule, [library.step.loss], plan.sample)
     least = max(each.arena for each in (library.predict, library.evaluate) if each is not None)
     for share in SHARES:
         aim = max(int(share * plan.arena), least)
         if aim >= min(seen):
             continue
-        if impossible(problem, any_order_rows(plan.schedule, problem, aim)):
-            return
-        found = rematerialize(plan.schedule, results, aim, NONE, plan.sample)  # proofs would take most of the time
-        if isinstance(found, Unreachable):
+        if impossible(problem, any_order_rows(plan.schedule, problem, aim)) or not (found := _within(library, aim)):
             return  # a smaller one does not fit either
-        arena = max(-(-found.peak // ALIGNMENT) * ALIGNMENT, least)
-        if arena in seen:
+        arena = max(_arena(library, found.schedule), least)
+        if arena > least and not _within(library, int(_ROOM * arena)):
+            return  # a hair from where nothing fits, `--arena` may well find no places
+        if arena >= min(seen):
             continue
         seen.add(arena)
-        memory = replace(library.memory, arena=arena)
-        what, words = _again(plan.schedule, found.schedule), f"--arena {arena}"
-        yield _change(library, replace(library, memory=memory), found.schedule, what, words)
+        small = replace(library, memory=replace(library.memory, arena=arena))
+        yield _change(library, small, found.schedule, _again(plan.schedule, found.schedule), f"--arena {arena}")
+
+
+def _within(library: Library, size: int) -> Rematerialized | None:
+    """The step with what is alive at its peak within `size` bytes."""
+    assert library.train is not None and library.step is not None
+    found = rematerialize(library.train.schedule, [library.step.loss], size, NONE, library.train.sample)
+    return None if isinstance(found, Unreachable) else found
+
+
+def _arena(library: Library, schedule: Sequence[Node]) -> int:
+    """bytes of a placement of the buffers of a step"""
+    assert library.train is not None and library.step is not None
+    buffers = lifetimes(schedule, [library.step.loss], library.train.sample).buffers
+    words = [_in_words(each.size) // ALIGNMENT for each in buffers]
+    pairs = zip(words, buffers, strict=True)
+    blocks = Blocks([Block(size, each.first, each.last, each.fixed) for size, each in pairs])
+    bound = max(live_bytes(buffers)) // ALIGNMENT
+    return blocks.height(search_orders(blocks, range(len(words)), bound)) * ALIGNMENT
+
+
+def _in_words(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def _again(schedule: Sequence[Node], longer: Sequence[Node]) -> str:
