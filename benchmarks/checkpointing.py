@@ -150,12 +150,21 @@ def table(path: Path, names: list[str], emulate: bool) -> None:
                 refused = any("refused" in rows.get(f"{name} {method} {each}", ()) for each in SHARES)
                 if share == "least" and not refused:
                     continue
+                known = [rows[each] for each in shares_of(name, method) if "arena" in rows.get(each, ())]
+                smallest = min(known, key=lambda row: int(row["arena"]), default=None)
+                if key not in rows and share == "least" and smallest and case.frugal >= smallest["arena"]:
+                    rows[key] = smallest
                 if key not in rows and share in SHARES and proven_already(rows, name, method, case, share):
                     rows[key] = {"refused": PROVEN}
                 if key not in rows or (emulate and "arena" in rows[key] and "measured" not in rows[key]):
                     rows[key] = case.row(share)
                     path.write_text(json.dumps(rows, indent=1))
                 print("| " + " | ".join(cells(key, rows[key])) + " |", flush=True)
+
+
+def shares_of(name: str, method: str) -> list[str]:
+    """The keys of the rows with a budget."""
+    return [f"{name} {method} {share}" for share in SHARES]
 
 
 def proven_already(rows: dict[str, dict[str, Any]], name: str, method: str, case: Case, share: float) -> bool:
@@ -218,15 +227,20 @@ class Case:
 
     def least(self) -> Library:
         """In the least arena that is known to work: what predicting takes, or the search's most frugal answer."""
+        assert self.whole.train is not None
+        for slack in SLACK:
+            if slack * self.frugal < self.whole.train.arena:
+                with suppress(MicrograftError):
+                    return self.within(int(slack * self.frugal))
+        return self.whole
+
+    @cached_property
+    def frugal(self) -> int:
+        """Bytes that the search's most frugal answer has alive, or what predicting takes."""
         whole = self.whole
         assert whole.train is not None and whole.step is not None and whole.evaluate is not None
-        least = smallest_peak(pose(whole.train.schedule, [whole.step.loss], whole.train.sample))
-        least = max(least, whole.predict.arena, whole.evaluate.arena)
-        for slack in SLACK:
-            if slack * least < whole.train.arena:
-                with suppress(MicrograftError):
-                    return self.within(int(slack * least))
-        return whole
+        alive = smallest_peak(pose(whole.train.schedule, [whole.step.loss], whole.train.sample))
+        return max(alive, whole.predict.arena, whole.evaluate.arena)
 
 
 def recipe(methods: tuple[Method, ...], arena: int | float | None = None) -> api.Recipe:
