@@ -25,7 +25,7 @@ from micrograft.planning.recompute_relaxed import Relaxed, relax
 from micrograft.planning.schedule import orders
 
 _SOLVED = 800
-"""Tensors, at most, for a solver that is to end by its own count of work: where there are more, that is spent before
+"""Tensors, at most, for CP-SAT where it is to end by its own count of work: where there are more, that is spent before
 it finds anything. Other orders are not tried then either."""
 
 _ORDERED = 200
@@ -100,9 +100,9 @@ class _Search:
     effort: Effort
 
     def relax(self, problem: Problem) -> Relaxed:
-        """A bound for an order and what it proposes, the latter by the solver if it has a chance."""
+        """A bound for an order and what it proposes."""
         least = least_work(problem, rows(problem, self.capacity))
-        if not self._solves(problem):
+        if not self.effort.work or not solver_is_there():
             return Relaxed(least)
         found = relax(problem, self.capacity)
         return replace(found, bound=max(least, found.bound))
