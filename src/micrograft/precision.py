@@ -114,8 +114,10 @@ def quantize_in_training(
     if kind == "cross_entropy" and not (targets.min() >= 0 and targets.max() < classes):
         raise MicrograftError(f"labels reach from {targets.min()} to {targets.max()}, and there are {classes} classes")
     schedule = Schedule(epochs, batch, lr, seed)
-    trained = train(start.floats, start.ranges, samples, targets, schedule, kind, augment=augment, progress=progress)
-    return replace(_coded(*trained), samples=start.samples)
+    floats, ranges = train(
+        start.floats, start.ranges, samples, targets, schedule, kind, augment=augment, progress=progress
+    )
+    return replace(_coded(floats, _held(floats, ranges, start.samples)), samples=start.samples)
 
 
 def quantize_as(graph: Graph, ranges: Ranges) -> Graph:
@@ -146,6 +148,16 @@ def _floats(graph: Graph) -> Graph:
     if not scheme(floats).order:
         raise MicrograftError("the network has no layer with an int8 operator", where=graph.name)
     return floats
+
+
+def _held(floats: Graph, ranges: Ranges, samples: Sequence[Inputs]) -> Ranges:
+    """The ranges, those of streams as wide as what the network now makes of the samples, with room."""
+    plan = scheme(floats)
+    if not plan.streams:
+        return ranges
+    seen = with_room(plan, plan.ranges(calibrate(floats, samples, plan.observed, MinMax())))
+    wider = {name: (min(ranges[name][0], low), max(ranges[name][1], high)) for name, (low, high) in seen.items()}
+    return {**ranges, **wider}
 
 
 def _coded(floats: Graph, ranges: Ranges) -> Quantized:

@@ -22,13 +22,23 @@ from micrograft.peft.scheme import LayerScheme, Scheme
 from micrograft.peft.sparse import Sparse
 from micrograft.planning.planner import make_plan
 from micrograft.precision import Quantized
-from micrograft.quantization.observers import Percentile
+from micrograft.quantization.calibrate import calibrate
+from micrograft.quantization.observers import MinMax, Percentile
 from micrograft.quantization.scheme import scheme
 from micrograft.recipe import Gradients
 from micrograft.reference import run, run_step
 from micrograft.samples import check_inputs
 from tests.passes.test_reverse import METHODS, couplings
-from tests.reversible_networks import SHAPES, Leapfrog, ReversibleCnn, ReversibleTransformer, Stages, ThreeStreams, make
+from tests.reversible_networks import (
+    SHAPES,
+    Handwritten,
+    Leapfrog,
+    ReversibleCnn,
+    ReversibleTransformer,
+    Stages,
+    ThreeStreams,
+    make,
+)
 
 KINDS = tuple(SHAPES)
 
@@ -115,6 +125,18 @@ def test_nothing_of_a_stream_is_cut_off() -> None:
     assert streams and all(cut.ranges[name] == quantized.ranges[name] for name in streams)
     assert any(cut.ranges[name] != quantized.ranges[name] for name in cut.ranges)
     assert precision.quantize_as(floats, cut.ranges).nodes == cut.graph.nodes
+
+
+def test_training_for_int8_leaves_no_stream_outside_its_range() -> None:
+    """Weights that learn on the int8 grid make streams larger; their one range grows with them, so no sum wraps."""
+    x, y = inputs(Handwritten, 32, 0), np.random.default_rng(1).integers(0, 4, 32)
+    found = precision.quantize_in_training(network(Handwritten, 2)[0], x, y, epochs=20, lr=0.02, seed=0)
+    plan = scheme(found.floats)
+    seen = plan.ranges(calibrate(found.floats, found.samples, plan.observed, MinMax()))
+    (stream,) = plan.streams
+    assert len({found.ranges[name] for name in stream}) == 1
+    assert found.ranges[stream[0]] != network(Handwritten, 2)[1].ranges[stream[0]]
+    assert all(found.ranges[name][0] <= seen[name][0] and seen[name][1] <= found.ranges[name][1] for name in stream)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from micrograft.ops.fixed_point import HIGH, LOW, float_factor
 from micrograft.quantization import torch_meanings
 from micrograft.quantization.observers import Ranges, codes_of
 from micrograft.quantization.quantize import SOFTMAX_CODES, weight_scales
-from micrograft.quantization.scheme import LAYERS, MEANS, PAIRS, is_layer, moves, scheme
+from micrograft.quantization.scheme import LAYERS, MEANS, PAIRS, ROOM, is_layer, moves, scheme
 
 MEANINGS: dict[str, Callable[..., Tensor]] = {
     **torch_meanings.MEANINGS,
@@ -48,9 +48,9 @@ class FakeQuantized(nn.Module):
             moves = data.is_floating_point() and (param.learnable or param.name in layers)
             self._params[param.name] = nn.Parameter(data, requires_grad=moves)
         self._start = {name: torch.tensor(ranges[name], dtype=torch.float64) for name in self._scheme.measured}
-        fixed = {name for stream in self._scheme.streams for name in stream}  # one range, which no sum may leave
+        self._streams = {name: stream for stream in self._scheme.streams for name in stream}
         still = {
-            name: nn.Parameter(torch.zeros_like(ends), requires_grad=name not in fixed)
+            name: nn.Parameter(torch.zeros_like(ends), requires_grad=name not in self._streams)
             for name, ends in self._start.items()
         }
         self._growth = nn.ParameterDict(still)
@@ -161,11 +161,22 @@ class FakeQuantized(nn.Module):
             codes[name] = SOFTMAX_CODES
             values[name] = _fake(y, SOFTMAX_CODES)
         else:
-            ends = self._ends(self._scheme.same.get(name, name))
+            own = self._scheme.same.get(name, name)
+            if self.training and own in self._streams:
+                self._hold(own, y)
+            ends = self._ends(own)
             low_end, high_end = ends.tolist()
             quant = codes[name] = codes_of((low_end, high_end))
             low, high = _gently(ends, y.numel()).to(y.dtype)
             values[name] = _fake(torch.minimum(torch.maximum(y, low), high), quant)
+
+    def _hold(self, name: str, y: Tensor) -> None:
+        """Widen the one range of a stream where it is left: in the C, a sum that leaves it wraps."""
+        low, high = self._start[name].tolist()
+        least, most = float(y.detach().min()), float(y.detach().max())
+        if least < low or most > high:
+            ends = torch.tensor([min(low, ROOM * least), max(high, ROOM * most)], dtype=torch.float64)
+            self._start |= dict.fromkeys(self._streams[name], ends)
 
     def _constant(self, data: Tensor) -> Tensor:
         """A constant on the grid of its own range."""

@@ -38,7 +38,7 @@ _MOVES = ("average_pool", "concat", "expand", "max_pool", "pad", "reshape", "res
 MEANS = ("average_pool", "resize")
 """Of them those that may give what lies between codes, and round it."""
 
-_ROOM = 1.25
+ROOM = 1.25
 """How much farther the codes of a stream reach than what calibration saw of it."""
 
 
@@ -107,7 +107,7 @@ def with_room(plan: Scheme, ranges: Ranges) -> Ranges:
     found: dict[str, Range] = {}
     for stream in plan.streams:
         low, high = min(ranges[name][0] for name in stream), max(ranges[name][1] for name in stream)
-        found |= dict.fromkeys(stream, (_ROOM * low, _ROOM * high))
+        found |= dict.fromkeys(stream, (ROOM * low, ROOM * high))
     return found
 
 
