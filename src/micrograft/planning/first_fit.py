@@ -10,13 +10,13 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-_WALKS = 5
+_WALKS = 3
 """How often each order is walked from."""
 
-_STEPS = 12
-"""Steps of a walk: where it succeeds it does so early."""
+_STEPS = 100
+"""Steps of a walk: mostly it succeeds early."""
 
-_WORK = 2_000_000
+_WORK = 6_000_000
 """Pairs of conflicting blocks that are looked at, at most: about a second."""
 
 

@@ -17,7 +17,7 @@ _DIVES = 10
 _DIVE = 5_000
 """Dead ends of a dive, at most, divided by the number of blocks: the more there are, the longer each takes."""
 
-_SEARCH = 200_000
+_SEARCH = 50_000
 """The same of the search for the least capacity."""
 
 
