@@ -11,8 +11,8 @@ from micrograft.ir.types import Value
 from micrograft.planning.effort import NONE, Effort
 from micrograft.planning.lifetimes import lifetimes, live_bytes
 from micrograft.planning.place import place
-from micrograft.planning.plan import Plan
-from micrograft.planning.rematerialize import Unreachable, rematerialize
+from micrograft.planning.plan import Plan, Recomputation
+from micrograft.planning.rematerialize import Rematerialized, Unreachable, rematerialize
 from micrograft.planning.schedule import schedule
 from micrograft.planning.stream import stream_rows
 
@@ -80,11 +80,11 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
     """The same step in an arena of at most `budget` bytes. Raises MicrograftError where that cannot be.
 
     Where the buffers of the best answers do not lie within the budget, those of the heuristics' often do: a solver that
-    fills every byte at many moments leaves them no room to move.
+    fills every byte at many moments leaves them no room to move. What is proven is proven of `budget`.
     """
     if plan.arena <= budget:
         return plan
-    aim, least = budget, plan.arena
+    aim, least, first = budget, plan.arena, None
     for left in reversed(range(_ATTEMPTS + 1)):
         hard = effort or Effort() if left else NONE
         found = rematerialize(plan.schedule, results, aim if left else budget, hard, plan.sample)
@@ -93,11 +93,21 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
                 raise _too_small(plan, found, budget)
             aim = (aim + budget) // 2
             continue
+        first = first or found
         smaller = _placed(found.schedule, results, plan.sample)
         if smaller.arena <= budget:
-            return replace(smaller, recomputation=found.recomputation)
+            return replace(smaller, recomputation=_within(first, found, plan.schedule))
         aim, least = aim - max(smaller.arena - budget, 4), min(least, smaller.arena)
     raise _too_small(plan, Unreachable(least, proven=False), budget)
+
+
+def _within(first: Rematerialized, found: Rematerialized, nodes: Sequence[Node]) -> Recomputation:
+    """What `found`, which may have been sought for less room, spends, and what is proven of the room of `first`."""
+    there = {node.outputs[0].name for node in nodes}
+    orders = [[name for node in each.schedule if (name := node.outputs[0].name) in there] for each in (first, found)]
+    proven = first.recomputation
+    order_bound = proven.order_bound if orders[0] == orders[1] else proven.bound
+    return replace(found.recomputation, bound=proven.bound, order_bound=order_bound)
 
 
 def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
