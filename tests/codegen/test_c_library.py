@@ -185,8 +185,8 @@ def test_a_sample_is_read_where_it_lies(first: str) -> None:
         device = outside.device
         own = device.buffer("own", lib.input.value.type.bytes)
         place = device.call("net_input", outside._model)
-        assert place & 0xFFFFFFFF == outside._x & 0xFFFFFFFF
-        outside._x = own
+        assert place & 0xFFFFFFFF == outside.sample & 0xFFFFFFFF
+        outside.sample = own
         for index, x in enumerate(data):
             label = np.array([index % 4], np.int32)
             assert np.array_equal(inside.predict(x), outside.predict(x))

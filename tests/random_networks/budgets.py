@@ -112,7 +112,7 @@ def _learned(library: Library, x: Array) -> bytes:
     assert library.train is not None
     noise = np.random.default_rng(0).integers(0, 256, library.memory.arena, np.uint8)
     with api.host(library) as runner:
-        start = runner.arena
+        start = runner.sample
         runner.device.write(start, noise.tobytes())
         for sample, aim in list(zip(data.x, data.y, strict=True))[:STEPS]:
             runner.train_step(sample, aim)

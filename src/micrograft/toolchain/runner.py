@@ -27,7 +27,7 @@ STATUS = {
 class Runner:
     """Drives one library on one device; the arrays that it takes and gives are in the user's own layout.
 
-    arena: its address. A sample lies at its start, where the library's `input` points.
+    sample: where samples are put, an address: the start of the arena, as the library's `input` says.
     """
 
     def __init__(self, artifact: Artifact, device: Device) -> None:
@@ -35,7 +35,7 @@ class Runner:
         self.device = device
         self._model = device.buffer("model", 2 * device.pointer_bytes)
         self._memory = device.buffer("memory", _words(library.memory.total))
-        self.arena = self._memory + library.memory.arena_offset
+        self.sample = self._memory + library.memory.arena_offset
         self._y = device.buffer("y", library.output.value.type.bytes)
         if library.target is not None:
             self._target = device.buffer("target", library.target.value.type.bytes)
@@ -49,7 +49,7 @@ class Runner:
     def predict(self, x: Array) -> Array:
         """The network's answer, in its own layout, to one sample."""
         self._write_sample(x)
-        self._call("predict", self._model, self.arena, self._y)
+        self._call("predict", self._model, self.sample, self._y)
         port = self.library.output
         raw = self.device.read(self._y, port.value.type.bytes)
         return port.to_user(np.frombuffer(raw, port.value.dtype.numpy).reshape(port.value.shape))
@@ -95,12 +95,12 @@ class Runner:
         assert port is not None, "a library that only predicts has no step"
         self._write_sample(x)
         self.device.write(self._target, port.from_user(target.reshape(port.user_shape)).tobytes())
-        self._call(function, self._model, self.arena, self._target, self._loss)
+        self._call(function, self._model, self.sample, self._target, self._loss)
         return float(np.frombuffer(self.device.read(self._loss, 4), np.float32)[0])
 
     def _write_sample(self, x: Array) -> None:
         port = self.library.input
-        self.device.write(self.arena, port.from_user(x.reshape(port.user_shape)).tobytes())
+        self.device.write(self.sample, port.from_user(x.reshape(port.user_shape)).tobytes())
 
     def _call(self, function: str, *args: int) -> None:
         status = self.device.call(f"{self.library.name}_{function}", *args)
