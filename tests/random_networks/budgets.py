@@ -9,12 +9,8 @@ did.
 from __future__ import annotations
 
 import random
-import sys
-import warnings
-from collections import Counter
 from dataclasses import replace
 
-import click
 import numpy as np
 
 from micrograft import api, precision
@@ -29,6 +25,7 @@ from micrograft.peft.sparse import Sparse
 from micrograft.recipe import Recipe
 from micrograft.samples import Samples
 from micrograft.spec import parse_clip, parse_methods, parse_optimizer
+from tests.random_networks.by_number import command
 from tests.random_networks.case import network, random_cases
 from tests.random_networks.check import check_plan
 from tests.random_networks.int8 import REFUSED, put_aside
@@ -124,23 +121,5 @@ def _learned(library: Library, x: Array) -> bytes:
         return runner.state()
 
 
-@click.command(help=__doc__)
-@click.option("--cases", default=100, help="How many.")
-@click.option("--seed", default=1, help="Number of the first case, in thousands of thousands.")
-def main(cases: int, seed: int) -> None:
-    warnings.simplefilter("ignore")
-    verdicts: Counter[str] = Counter()
-    for number in range(seed * 10**6, seed * 10**6 + cases):
-        try:
-            verdict = check(number)
-        except Exception as error:  # any failure of any part is what we look for
-            verdict = "failed"
-            print(f"number {number}: {type(error).__name__}: {str(error)[:300]}", flush=True)
-        verdicts[verdict] += 1
-    for verdict, count in verdicts.most_common():
-        print(f"{count:8} {verdict}")
-    sys.exit(1 if verdicts["failed"] else 0)
-
-
 if __name__ == "__main__":
-    main()
+    command(check, __doc__)()

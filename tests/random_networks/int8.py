@@ -8,12 +8,8 @@ bytes. Prints what failed, with the number that brings it back; leaves with 1 wh
 from __future__ import annotations
 
 import random
-import sys
-import warnings
-from collections import Counter
 from collections.abc import Sequence
 
-import click
 import numpy as np
 
 from micrograft import api, precision
@@ -23,6 +19,7 @@ from micrograft.ir.types import Array
 from micrograft.reference import run
 from micrograft.samples import Samples, check_inputs
 from micrograft.spec import parse_methods, parse_optimizer
+from tests.random_networks.by_number import command
 from tests.random_networks.case import network, random_cases
 
 METHODS = ("full", "head", "bias", "lora:rank=2", "lora:rank=1,freeze_a=true+bias", "ia3")
@@ -91,23 +88,5 @@ def put_aside(error: MicrograftError, reasons: Sequence[str] = REFUSED) -> str:
     raise error
 
 
-@click.command(help=__doc__)
-@click.option("--cases", default=100, help="How many.")
-@click.option("--seed", default=1, help="Number of the first case, in thousands of thousands.")
-def main(cases: int, seed: int) -> None:
-    warnings.simplefilter("ignore")
-    verdicts: Counter[str] = Counter()
-    for number in range(seed * 10**6, seed * 10**6 + cases):
-        try:
-            verdict = check(number)
-        except Exception as error:  # any failure of any part is what we look for
-            verdict = "failed"
-            print(f"number {number}: {type(error).__name__}: {str(error)[:300]}", flush=True)
-        verdicts[verdict] += 1
-    for verdict, count in verdicts.most_common():
-        print(f"{count:8} {verdict}")
-    sys.exit(1 if verdicts["failed"] else 0)
-
-
 if __name__ == "__main__":
-    main()
+    command(check, __doc__)()
