@@ -328,11 +328,11 @@ def _planned(
     loss_only = prune(replace(step.graph, nodes=tuple(first_outputs)), [step.loss])
     evaluate = make_plan(loss_only, [step.loss])
     step = replace(step, graph=prune(step.graph, [step.loss]))
-    step, orders = _fused(step, max(predict.arena, evaluate.arena))
-    whole = make_plan(step.graph, [step.loss], orders=orders)
-    if reversible and (rebuilt := reverse(step)) is not step:
-        smaller = make_plan(rebuilt.graph, [step.loss])
-        step, whole = min([(step, whole), (rebuilt, smaller)], key=lambda each: each[1].arena)
+    rebuilt = reverse(step) if reversible else step
+    enough = max(predict.arena, evaluate.arena)
+    ways = [_fused(each, enough) for each in ([step] if rebuilt is step else [step, rebuilt])]
+    plans = ((each, make_plan(each.graph, [each.loss], orders=orders)) for each, orders in ways)
+    step, whole = min(plans, key=lambda each: each[1].arena)
     if budget is not None:
         limit = int(budget * whole.arena) if isinstance(budget, float) else budget
         _require_room(limit, predict, evaluate)

@@ -37,7 +37,7 @@ def place(buffers: Sequence[Buffer]) -> Placement:
         return Placement((), 0)
     words = [-(-buffer.size // ALIGNMENT) for buffer in buffers]
     aligned = [replace(buffer, size=size * ALIGNMENT) for buffer, size in zip(buffers, words, strict=True)]
-    bound = max(live_bytes(aligned)) // ALIGNMENT
+    bound = max(live_bytes(aligned), default=0) // ALIGNMENT  # of views alone nothing is ever computed
     blocks = Blocks([Block(each.size // ALIGNMENT, each.first, each.last, each.fixed) for each in aligned])
     aside = set_aside(blocks, bound)
     others = sorted(set(range(len(buffers))) - set(aside))
