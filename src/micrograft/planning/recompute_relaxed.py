@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from micrograft.planning.plan import ALIGNMENT
-from micrograft.planning.recompute_bound import Row, rows
+from micrograft.planning.recompute_bound import Row, least_work, rows
 from micrograft.planning.recompute_follow import Follower
 from micrograft.planning.recompute_problem import Choice, Problem, Tensor, lives
 
@@ -46,10 +46,10 @@ def relax(problem: Problem, capacity: int) -> Relaxed:
     """The bound, and what it proposes. Raises ImportError where ortools is not installed."""
     found = rows(problem, capacity)
     follower = Follower(problem)
-    bound, proposals = 0, list[frozenset[int]]()
+    bound, proposals = least_work(problem, found), list[frozenset[int]]()
     for _ in range(_PROPOSALS):
         gone, least = _solve(problem, found)
-        bound = bound if proposals else least
+        bound = bound if proposals else max(bound, least)
         if gone is None:
             break
         stays = frozenset(range(len(problem.tensors))) - gone

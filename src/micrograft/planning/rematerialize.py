@@ -101,11 +101,9 @@ class _Search:
 
     def relax(self, problem: Problem) -> Relaxed:
         """A bound for an order and what it proposes."""
-        least = least_work(problem, rows(problem, self.capacity))
         if not self.effort.work or not solver_is_there():
-            return Relaxed(least)
-        found = relax(problem, self.capacity)
-        return replace(found, bound=max(least, found.bound))
+            return Relaxed(least_work(problem, rows(problem, self.capacity)))
+        return relax(problem, self.capacity)
 
     def follow(self, start: Ordered, relaxed: Relaxed) -> tuple[Ordered | None, int]:
         """An answer by search, the order and what is computed again in turn until neither is better; and a bound that
