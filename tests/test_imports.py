@@ -22,7 +22,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("toolchain",),
     ("search", "report"),
     ("api",),
-    ("adapter", "explain", "comparison"),
+    ("adapter", "explain", "comparison", "contribution"),
     ("trial",),
     ("auto", "laboratory"),
     ("race", "linking"),

@@ -107,8 +107,25 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Ef
     input, from which new parameters are drawn. effort: of the solver, where the recipe limits the arena. Raises
     MicrograftError.
     """
+    adapted, step = differentiated(graph, recipe, samples)
+    if recipe.gradients != "float32":
+        step = quantize_gradients(step, DType(recipe.gradients))
+    step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, recipe.seed)
+    as_it_came = prepared(graph, recipe)
+    ordinary = backpropagation_ram(prune(fold_batch_norm(as_it_came)), recipe.optimizer.floats_per_parameter)
+    return replace(_planned(adapted, step, recipe.arena, recipe.reversible, effort), backpropagation_ram=ordinary)
+
+
+def prepared(graph: Graph, recipe: Recipe) -> Graph:
+    """The network as methods are applied to it: float32 logits, and gradients that flow back as far as it says."""
     graph = float_head(_with_one_input(graph))
-    graph = truncate(graph, recipe.truncate) if recipe.truncate else graph
+    return truncate(graph, recipe.truncate) if recipe.truncate else graph
+
+
+def differentiated(graph: Graph, recipe: Recipe, samples: Array | None = None) -> tuple[Graph, TrainStep]:
+    """The network as the recipe adapts it, and its step as far as the gradients, which are in float32 and name values
+    of the step. samples: as in `adapt`. Raises MicrograftError."""
+    graph = prepared(graph, recipe)
     mean_square = _mean_squares(graph, samples) if samples is not None else {}
     adapted = apply_methods(graph, recipe.methods, Start(recipe.seed, mean_square))
     own = {param.name for param in graph.params}
@@ -116,12 +133,7 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Ef
     if recipe.additions != "float32":
         adapted = quantize_additions(adapted, DType(recipe.additions))
     adapted = replace(adapted, name=check_name(recipe.name))
-    step = recompute_parameters(differentiate(attach_loss(adapted, recipe.loss)))
-    if recipe.gradients != "float32":
-        step = quantize_gradients(step, DType(recipe.gradients))
-    step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, recipe.seed)
-    ordinary = backpropagation_ram(prune(fold_batch_norm(graph)), recipe.optimizer.floats_per_parameter)
-    return replace(_planned(adapted, step, recipe.arena, recipe.reversible, effort), backpropagation_ram=ordinary)
+    return adapted, recompute_parameters(differentiate(attach_loss(adapted, recipe.loss)))
 
 
 def freeze(graph: Graph, name: str = "model") -> Library:

@@ -16,6 +16,7 @@ from micrograft.api import Progress, Recipe, Where
 from micrograft.auto import choose
 from micrograft.boards import Board, find_board
 from micrograft.codegen.artifact import Library
+from micrograft.contribution import choose_channels, require_channels
 from micrograft.explain import explain
 from micrograft.files import writing_folder
 from micrograft.ir.graph import Graph
@@ -176,6 +177,7 @@ class PeftModel:
         place = _place(on, board)
         recipe = replace(self.recipe, optimizer=optimizer or self.recipe.optimizer, loss=loss or usual_loss(y))
         x = check_inputs(x, self.network.inputs[0])
+        recipe = choose_channels(self.network, recipe, Samples(x, y), progress)
         if self._samples is None and self._learned is None:
             self._samples, self._planned = x[: api.CALIBRATION_SAMPLES], None
         library = self._library(recipe)
@@ -217,6 +219,7 @@ class PeftModel:
         title, others, explanation: of the report; records to compare with, and what `explain` found. Raises
         MicrograftError; nothing is written then.
         """
+        require_channels(self.recipe)
         with writing_folder(Path(folder), "adapter") as new:
             adapter = Adapter(self.recipe, self.origin, self.tensors, self.library.digest.hex())
             write_adapter(new, adapter, self.record.to_json() if self.record is not None else {})
@@ -232,6 +235,7 @@ class PeftModel:
 
         Raises MicrograftError; nothing is written then.
         """
+        require_channels(self.recipe)
         place = find_board(board) if board is not None else None
         with writing_folder(Path(folder), "library") as new:
             api.build(self.library, new, place)

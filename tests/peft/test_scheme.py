@@ -41,7 +41,7 @@ LAYERS = st.builds(
     bias=st.just(value=True),
     weight=st.just(0.0) | SHARES,
     side=st.sampled_from(["input", "output"]),
-    choose=st.sampled_from(["magnitude", "first"]),
+    choose=st.sampled_from(["magnitude", "contribution", "first"]),
 )
 NUMBERS = st.lists(st.integers(0, 99), min_size=1, unique=True).map(tuple)
 LISTS = st.builds(LayerScheme, st.text(max_size=12), channels=NUMBERS)

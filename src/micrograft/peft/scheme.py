@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 from micrograft.errors import MicrograftError
 
 Side = Literal["input", "output"]
-Choice = Literal["magnitude", "first"]
+Choice = Literal["magnitude", "contribution", "first"]
 
 _HEAD = "# What a sparse update trains; what is not named stays frozen. Each key is described in docs/sparse.md.\n"
 _FIX = 'write it as { bias = true, weight = 0.5, side = "input" }'
@@ -34,8 +34,9 @@ class LayerScheme:
 
     layer: its name, as `micrograft inspect` shows it. bias: whether its bias is. weight: the share of the channels of
     its weight that is, from 0 (frozen) to 1 (the whole tensor); at least one channel. side: channels of which side of
-    the weight. choose: by which rule, those whose weights have the largest sum of squares, or the first ones.
-    channels: or these channels and no others, in the user's own numbering. Raises MicrograftError.
+    the weight. choose: by which rule, those whose weights have the largest sum of squares, those that lower the loss
+    most (`contribution`; data tell), or the first ones. channels: or these channels and no others, in the user's own
+    numbering. Raises MicrograftError.
     """
 
     layer: str
@@ -63,6 +64,11 @@ class LayerScheme:
     def whole(self) -> bool:
         """Whether the whole weight is trained."""
         return self.weight == 1
+
+    @property
+    def open(self) -> bool:
+        """Whether data must tell yet which channels are trained."""
+        return self.choose == "contribution" and self.channels is None and 0 < self.weight < 1
 
     def count(self, there: int) -> int:
         """How many of so many channels are trained. Raises MicrograftError where some of them are not there.
@@ -102,6 +108,11 @@ class Scheme:
         for each in self.layers:
             if names.count(each.layer) > 1:
                 raise each.mistake("it stands there twice")
+
+    @property
+    def open(self) -> tuple[LayerScheme, ...]:
+        """The lines of which data must tell yet which channels are trained."""
+        return tuple(each for each in self.layers if each.open)
 
     def to_toml(self) -> str:
         """The file's text. What has its default is left out."""

@@ -8,7 +8,7 @@ what the backward pass keeps shrink with it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -62,6 +62,29 @@ class Sparse(Method):
         return graph
 
 
+def with_channels(scheme: Scheme, graph: Graph, gradients: Mapping[str, Array]) -> Scheme:
+    """The scheme with lists of channels in the lines that leave it to data which ones.
+
+    gradients: name of a weight to the gradient of the mean loss with respect to it, of its shape. A step along a
+    channel's gradient alone lowers the loss by its squared norm, to first order, so those of the largest norm are
+    taken; where a layer has several weights the same channels of each. Raises MicrograftError.
+    """
+    layers = _layers(graph)
+
+    def decided(line: LayerScheme) -> LayerScheme:
+        weights = _tensors(graph, line, layers[line.layer], "weight")
+        gains = [_squares(gradients[each.name], each, _channels_axis(each, graph, line)) for each in weights]
+        if len({len(each) for each in gains}) > 1:
+            raise line.mistake("its weights differ in their channels", 'list them, or set choose = "magnitude"')
+        count = line.count(len(gains[0]))
+        if count == len(gains[0]):
+            return replace(line, weight=1.0, choose="magnitude")
+        best = np.sort(_largest(np.sum(gains, axis=0), count))
+        return replace(line, weight=0.0, choose="magnitude", channels=tuple(map(int, best)))
+
+    return Scheme(tuple(decided(each) if each.open else each for each in scheme.layers))
+
+
 def chosen_channels(adapted: Graph, network: Graph) -> dict[str, Array]:
     """Which channels of `network`'s weights the parts trained in `adapted` are, in the user's numbering: (k,) int32."""
     sources = {param.source: param for param in network.params}
@@ -111,9 +134,7 @@ def _trained_weight(graph: Graph, scheme: LayerScheme, weight: Param) -> Graph:
         return graph
     if scheme.whole:
         return _marked(graph, [weight.name])
-    readers = graph.readers[weight.name]
-    _check(scheme, readers)
-    axis = -1 if readers[0].op.endswith("depthwise_conv") else _axis(weight, scheme.side)
+    readers, axis = graph.readers[weight.name], _channels_axis(weight, graph, scheme)
     if scheme.count(weight.value.shape[axis]) == weight.value.shape[axis]:
         return _marked(graph, [weight.name])
     index = _choice(scheme, weight, axis)
@@ -128,6 +149,13 @@ def _trained_weight(graph: Graph, scheme: LayerScheme, weight: Param) -> Graph:
         params=(*params, part, place),
         nodes=tuple(nodes.get(id(node), node) for node in graph.nodes),
     )
+
+
+def _channels_axis(weight: Param, graph: Graph, scheme: LayerScheme) -> int:
+    """Where the channels that a scheme counts stand in our layout. Raises MicrograftError where none can be chosen."""
+    readers = graph.readers[weight.name]
+    _check(scheme, readers)
+    return -1 if readers[0].op.endswith("depthwise_conv") else _axis(weight, scheme.side)
 
 
 def _check(scheme: LayerScheme, readers: Sequence[Node]) -> None:
@@ -174,7 +202,10 @@ def _cut(places: Array, count: int) -> tuple[Shape, list[int]]:
 
 
 def _choice(scheme: LayerScheme, weight: Param, axis: int) -> Array:
-    """Where the chosen channels stand in our layout, ascending."""
+    """Where the chosen channels stand in our layout, ascending.
+
+    Where data have yet to tell them, as many by magnitude: they cost the same.
+    """
     order = np.array(_order(weight, axis))
     count = scheme.count(len(order))
     if scheme.channels is not None:
@@ -184,9 +215,20 @@ def _choice(scheme: LayerScheme, weight: Param, axis: int) -> Array:
     else:
         quant = weight.value.type.quant
         real = weight.data if quant is None else quant.real(weight.data)
-        squares = np.square(np.moveaxis(real, axis, 0).astype(np.float64)).reshape(len(order), -1).sum(axis=1)
-        numbers = np.argsort(-squares[order], kind="stable")[:count]
+        numbers = _largest(_squares(real, weight, axis), count)
     return np.sort(order[numbers])
+
+
+def _squares(data: Array, weight: Param, axis: int) -> Array:
+    """The sum of squares of each channel of something of a weight's shape, in the user's numbering."""
+    channels = np.moveaxis(data, axis, 0).astype(np.float64)
+    squares: Array = np.square(channels).reshape(len(channels), -1).sum(axis=1)
+    return squares[_order(weight, axis)]
+
+
+def _largest(sizes: Array, count: int) -> Array:
+    """The places of the largest numbers; of equal ones the first."""
+    return np.argsort(-sizes, kind="stable")[:count]
 
 
 def _part(weight: Param, axis: int, index: Array, builder: Builder) -> tuple[Param, Param]:
