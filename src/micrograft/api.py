@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from micrograft import precision
 from micrograft.boards import Board, find_board
 from micrograft.codegen.artifact import Artifact, Library
 from micrograft.codegen.emit import check_name, emit
+from micrograft.codegen.start import same_nodes, starting_as
 from micrograft.codegen.weights import tables
 from micrograft.errors import MicrograftError
 from micrograft.frontends import import_model
@@ -107,13 +108,28 @@ def adapt(graph: Graph, recipe: Recipe, samples: Array | None = None, effort: Ef
     input, from which new parameters are drawn. effort: of the solver, where the recipe limits the arena. Raises
     MicrograftError.
     """
-    adapted, step = differentiated(graph, recipe, samples)
-    if recipe.gradients != "float32":
-        step = quantize_gradients(step, DType(recipe.gradients))
-    step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, recipe.seed)
-    as_it_came = prepared(graph, recipe)
-    ordinary = backpropagation_ram(prune(fold_batch_norm(as_it_came)), recipe.optimizer.floats_per_parameter)
-    return replace(_planned(adapted, step, recipe.arena, recipe.reversible, effort), backpropagation_ram=ordinary)
+    return next(draws(graph, recipe, [recipe.seed], samples, effort))
+
+
+def draws(
+    graph: Graph, recipe: Recipe, seeds: Iterable[int], samples: Array | None = None, effort: Effort | None = None
+) -> Iterator[Library]:
+    """`adapt` with each seed in turn. Steps that differ in nothing but what they start from share one plan."""
+    as_it_came = prune(fold_batch_norm(prepared(graph, recipe)))
+    ordinary = backpropagation_ram(as_it_came, recipe.optimizer.floats_per_parameter)
+    planned: list[tuple[TrainStep, Library]] = []
+    for seed in seeds:
+        adapted, step = differentiated(graph, replace(recipe, seed=seed), samples)
+        if recipe.gradients != "float32":
+            step = quantize_gradients(step, DType(recipe.gradients))
+        step = attach_optimizer(step, recipe.optimizer, recipe.clip, recipe.accumulate, seed)
+        alike = next((library for other, library in planned if same_nodes(other, step)), None)
+        if alike is None:
+            library = _planned(adapted, step, recipe.arena, recipe.reversible, effort)
+            planned.append((step, library))
+        else:
+            library = starting_as(alike, adapted, step)
+        yield replace(library, digest=_digest(library.graph), backpropagation_ram=ordinary)
 
 
 def prepared(graph: Graph, recipe: Recipe) -> Graph:

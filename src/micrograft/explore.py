@@ -60,8 +60,8 @@ class Quest:
     samples each, spread evenly. again: the same tasks with other samples to learn from, for each round of the race, or
     () for one round with the same; there all are learned, and judged by THOROUGH times as many samples.
     with_head: whether the head is trained in any case, as a new one must be. ram: bytes, of everything, stack included.
-    written: bytes of trained parameters and optimizer state, at most. work: instructions of a step, at most; the search
-    goes by the estimate that fits what the emulator counts of this network, and the end by the emulator.
+    written: bytes of trained parameters, as a save writes them, at most. work: instructions of a step, at most; the
+    search goes by the estimate that fits what the emulator counts of this network, and the end by the emulator.
     rates: factors on the learning rate, each tried. ratios, ranks: of pieces that are trained alone.
     """
 
@@ -205,8 +205,9 @@ class _Search:
         found = []
         for piece, result in zip(alone, results, strict=True):
             if result is not None:
-                own = result.cost.own - (base.cost.own if base is not None else 0)
-                found.append(Item(piece, result.merit - start, replace(result.cost, own=own)))
+                borne = base.cost if base is not None else FREE
+                own, written = result.cost.own - borne.own, result.cost.written - borne.written
+                found.append(Item(piece, result.merit - start, replace(result.cost, own=own, written=written)))
         return found, base
 
     def _is_free(self, piece: Piece) -> bool:
@@ -299,7 +300,7 @@ class _Search:
             optimizer=optimizer_text(recipe.optimizer),
             ram=result.block + self._stack,
             instructions=result.work,
-            written=result.cost.own,
+            written=result.cost.written,
             score=result.merit,
             confirmed=finalist.merit if finalist is not None else None,
         )
@@ -328,7 +329,7 @@ class _Search:
         limits += [f"{quest.work:,} instructions a step"] if quest.work is not None else []
         recipe = replace(quest.recipe, methods=(Head(),))
         counted = self._linking.instructions([recipe]).get(recipe)
-        needs = f"{bill.ram.total:,} bytes of RAM, {library.memory.arena_offset:,} written"
+        needs = f"{bill.ram.total:,} bytes of RAM, {library.memory.state_bytes:,} written"
         needs += f", {counted:,} instructions a step" if counted is not None else ""
         fix = f"allow more, or take a smaller network; training the head alone needs {needs}"
         return MicrograftError(f"nothing can be trained in {', '.join(limits)}", fix=fix)

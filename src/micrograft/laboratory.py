@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from micrograft.api import Progress
@@ -118,7 +119,7 @@ class Laboratory:
         return result if result is not None and result.learned and self._is_allowed(result) else None
 
     def _is_allowed(self, result: Result) -> bool:
-        return self.task.room.holds(result.block, result.cost.own, result.work)
+        return self.task.room.holds(result.block, result.cost.written, result.work)
 
     def _key(self, recipe: Recipe) -> str:
         return key_of(self._digest, repr(recipe))
@@ -128,11 +129,24 @@ class Laboratory:
             self._progress(what, done, total, None)
 
 
+FACES = ("cli", "demo", "report")
+"""Rooms that show what was measured, and so may change without its being measured again."""
+
+
+@cache
+def code_digest() -> str:
+    """What micrograft computes with: its sources, Python and C, but for its faces."""
+    root = Path(__file__).parent
+    files = [path for path in root.rglob("*") if path.suffix in (".py", ".c", ".h", ".j2")]
+    names = {str(path.relative_to(root)): path for path in files if path.relative_to(root).parts[0] not in FACES}
+    return key_of(*(part for name in sorted(names) for part in (name, names[name].read_bytes())))
+
+
 def task_digest(task: Task) -> str:
     """Everything that the results of a task follow from, beside the recipe and what it may need."""
     network = task.network
     parts: list[str | bytes] = [
-        version("micrograft"),
+        code_digest(),
         to_text(network),
         repr((task.steps, task.rates, task.seed, *([task.draws] if task.draws > 1 else []))),
     ]

@@ -118,20 +118,20 @@ class Outcome:
 
 def run_trial(task: Task, recipe: Recipe) -> Outcome:
     """Plan, link, learn and judge. Raises MicrograftError where the network or the board does not admit the recipe."""
-    library = api.adapt(task.network, recipe, task.calibration, EFFORT)
-    bill = None
+    draws = api.draws(task.network, recipe, _seeds(task, recipe), task.calibration, EFFORT)
+    library, bill = next(draws), None
     if task.board is not None:
         recipe, library, bill = _fitted(task, task.board, recipe, library)
     assert library.train is not None
     cost = cost_of(library.train, library.memory, as_it_came(task.network))
     outcome = Outcome(recipe, bill, None, step_work(library.train), cost, block_and_buffers(library))
-    if (bill is not None and not bill.fits) or not task.room.holds(outcome.block, cost.own, outcome.work):
+    if (bill is not None and not bill.fits) or not task.room.holds(outcome.block, cost.written, outcome.work):
         return outcome
     if task.counted:
         outcome = replace(outcome, instructions=_count(task, library))
     if not task.episodes:
         return outcome
-    learned = _learn(task, recipe, [library, *_drawn(task, recipe)])
+    learned = _learn(task, recipe, [library, *draws])
     if not learned:
         return replace(outcome, learned=())
     optimizer = replace(recipe.optimizer, lr=learned[0].rate)
@@ -193,10 +193,9 @@ def _count(task: Task, library: Library) -> int:
         return count_instructions(runner.device, lambda: [runner.train_step(x, y) for _ in range(count)]) // count
 
 
-def _drawn(task: Task, recipe: Recipe) -> list[Library]:
-    """The library again with other new parameters, and for other rounding of trained codes."""
-    seeds = range(recipe.seed + 1, recipe.seed + min(task.draws, len(task.episodes)))
-    return [api.adapt(task.network, replace(recipe, seed=seed), task.calibration, EFFORT) for seed in seeds]
+def _seeds(task: Task, recipe: Recipe) -> range:
+    """Of new parameters, and of the rounding of trained codes."""
+    return range(recipe.seed, recipe.seed + max(1, min(task.draws, len(task.episodes))))
 
 
 def _learn(task: Task, recipe: Recipe, libraries: Sequence[Library]) -> list[Learned]:

@@ -29,6 +29,7 @@ def drawn(seed: int, count: int) -> tuple[list[Item], Forward]:
         kept[f"input{depth}"] = int(generator.integers(1, 4)) * 100  # a share of its channels
         cost = Cost(
             own=int(generator.integers(1, 300)),
+            written=int(generator.integers(1, 300)),
             kept=kept,
             since={name: int(name[-1]) for name in kept},
             transient=int(generator.integers(0, 500)),
@@ -52,7 +53,7 @@ def test_no_subset_within_the_budget_gains_more(seed: int) -> None:
         cost = union([always, *(item.cost for item in chosen)])
         slots = [item.piece.slot for item in chosen]
         over = ram_of(cost, forward) > budget.ram or len(set(slots)) < len(slots)
-        over |= budget.written is not None and cost.own > budget.written
+        over |= budget.written is not None and cost.written > budget.written
         over |= budget.work is not None and sum(cost.ways.values()) + forward.work > budget.work
         return -1.0 if over else sum(item.gain for item in chosen)
 

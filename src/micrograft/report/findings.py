@@ -27,10 +27,10 @@ class Point:
     origin: "uniform" (a method on all layers alike), "piece", "selected" (by the solver), "layered" (the last layers in
     one way, those before in another) or "evolved". method, optimizer: words of the command line. ram: bytes, planned,
     of the linked image where `linked`, else with the stack of training the head. instructions: of a step, emulated
-    where `counted`, else estimated. written: bytes of trained parameters and optimizer state. score: accuracy, or minus
-    the loss where there are no classes, in the search. confirmed: the same in the race, None where it was not in all of
-    it. scheme: the TOML file beside the report that says what its sparse part trains, "" where it has none. text: the
-    method with that file's name, for people.
+    where `counted`, else estimated. written: bytes of trained parameters, as a save writes them. score: accuracy, or
+    minus the loss where there are no classes, in the search. confirmed: the same in the race, None where it was not in
+    all of it. scheme: the TOML file beside the report that says what its sparse part trains, "" where it has none.
+    text: the method with that file's name, for people.
     """
 
     origin: str
@@ -161,7 +161,8 @@ def findings_text(findings: Findings, pieces: int = 12) -> RenderableType:
     notes += [NOISE.format(score_text(findings, findings.noise))] if math.isfinite(findings.noise) else []
     best = findings.best
     why = f"Best within {number(findings.ram)} bytes: {best.words}, {score_text(findings, best.final)}."
-    tables = [_pieces(findings, pieces), _front(findings), _comparisons(findings)]
+    tables = [_pieces(findings, pieces), _front(findings)]
+    tables += [_comparisons(findings)] if findings.comparisons else []
     perhaps = [Text(perhaps_text(findings))] if findings.perhaps is not None else []
     return Group(*tables, *(Text(note, "dim") for note in notes if note), "", Text(why, "bold"), *perhaps, "")
 

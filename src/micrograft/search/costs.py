@@ -36,20 +36,22 @@ class Forward:
 class Cost:
     """Of training one set of pieces.
 
-    own: bytes of trained parameters and optimizer state. kept: name of a tensor that is kept for the backward pass to
-    its bytes. since: name of such a tensor to the node of the forward pass from which on it is there in addition to
-    what the forward pass holds itself. transient: the most bytes alive beside them at once in the backward pass.
+    own: bytes of trained parameters and optimizer state. written: of the parameters alone, as a save writes them.
+    kept: name of a tensor that is kept for the backward pass to its bytes. since: name of such a tensor to the node of
+    the forward pass from which on it is there in addition to what the forward pass holds itself. transient: the most
+    bytes alive beside them at once in the backward pass.
     ways: what runs beside the forward pass as it came, to its estimated instructions.
     """
 
     own: int
+    written: int
     kept: Mapping[str, int]
     since: Mapping[str, int]
     transient: int
     ways: Mapping[str, int]
 
 
-FREE = Cost(0, {}, {}, 0, {})
+FREE = Cost(0, 0, {}, {}, 0, {})
 
 
 def forward_of(nodes: Sequence[Node], outputs: Sequence[Value], sample: Value | None) -> Forward:
@@ -70,6 +72,7 @@ def cost_of(plan: Plan, memory: MemoryMap, forward: Forward) -> Cost:
     before = _work_by_key(forward.nodes)
     return Cost(
         memory.state_bytes + memory.optimizer_bytes,
+        memory.state_bytes,
         {buffer.values[0]: buffer.size for buffer in kept},
         {buffer.values[0]: _since(buffer, forward) for buffer in kept},
         max(behind, default=0),
@@ -94,7 +97,8 @@ def union(costs: Sequence[Cost]) -> Cost:
             kept[name] = max(size, kept.get(name, 0))
         for name, amount in cost.ways.items():
             ways[name] = max(amount, ways.get(name, 0))
-    return Cost(sum(cost.own for cost in costs), kept, since, max((cost.transient for cost in costs), default=0), ways)
+    own, written = (sum(each) for each in ([cost.own for cost in costs], [cost.written for cost in costs]))
+    return Cost(own, written, kept, since, max((cost.transient for cost in costs), default=0), ways)
 
 
 def ram_of(cost: Cost, forward: Forward) -> int:

@@ -12,7 +12,7 @@ from micrograft.errors import MicrograftError
 class Room:
     """What a recipe may need at most; None for no limit.
 
-    block: bytes of RAM without the stack. written: bytes of trained parameters and optimizer state. work: estimated
+    block: bytes of RAM without the stack. written: bytes of trained parameters, as a save writes them. work: estimated
     instructions of a step.
 
     >>> Room(block=100).holds(100, 7, 9), Room(block=100, work=8).holds(100, 7, 9)

@@ -82,7 +82,7 @@ class _Model:
         own = self._terms([item.cost.own for item in items])
         self._limit_ram(own, budget.ram - always.own, forward)
         if budget.written is not None:
-            self._limit(own, budget.written - always.own)
+            self._limit(self._terms([item.cost.written for item in items]), budget.written - always.written)
         if budget.work is not None:
             ways = self._shared(lambda cost: cost.ways)
             self._limit([part for _, part in ways], budget.work - forward.work)

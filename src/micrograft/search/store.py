@@ -14,7 +14,7 @@ from typing import Any
 
 from micrograft.errors import MicrograftError
 
-FORMAT = 4
+FORMAT = 5
 """Part of every key: raise it where the meaning of what is stored changes."""
 
 
