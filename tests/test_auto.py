@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import micrograft
 from micrograft import api
-from micrograft.auto import choose
+from micrograft.auto import _smaller, choose
 from micrograft.boards import find_board
 from micrograft.cli import main
 from micrograft.errors import MicrograftError
@@ -27,6 +27,7 @@ from micrograft.search.holdout import FOLDS, hold_out, some_shots
 from micrograft.search.limits import Limits
 from micrograft.search.workers import run_all
 from micrograft.spec import parse_methods
+from micrograft.trial import Learned, Score, Task, run_trial
 from tests.tiny import data, write_data, write_network
 
 BOARD = find_board("stm32f103")
@@ -144,6 +145,25 @@ def test_seconds_and_joules_follow_a_stated_model() -> None:
         Limits(joules=1.0)
     with pytest.raises(MicrograftError, match="above 0"):
         Limits(seconds=0.0)
+
+
+def test_what_may_be_as_good_in_less_ram_is_named(place: Path) -> None:
+    """Where the stretches held out do not tell the two apart; not where they do."""
+    network = api.load(place / "net.onnx")
+    plans = [run_trial(Task(network, BOARD), Recipe(parse_methods(words))) for words in ("full", "head")]
+
+    def said(*merits: tuple[float, ...]) -> str:
+        scores = [tuple(Score(merit, 1.0) for merit in each) for each in merits]
+        pairs = zip(plans, scores, strict=True)
+        return _smaller([replace(plan, score=each[0], learned=(Learned(0.1, each),)) for plan, each in pairs])
+
+    small = plans[1].bill
+    assert small is not None
+    unsure = said((0.9, 0.8, 0.9, 0.8), (0.7, 0.9, 0.8, 0.9))
+    assert re.match(r" Worse by 2.5 ± [\d.]+ %, which may be chance: head, in ", unsure) and unsure.endswith(
+        f"{small.ram.total:,} bytes."
+    )
+    assert not said((0.9, 0.8, 0.9, 0.8), (0.7, 0.6, 0.7, 0.6)) and not said((0.9,), (0.8,))
 
 
 def test_limits_and_data_without_auto_are_refused(place: Path) -> None:

@@ -22,6 +22,7 @@ from micrograft.samples import Samples
 from micrograft.search.candidates import candidates
 from micrograft.search.holdout import FOLDS, Episode, hold_out, spread
 from micrograft.search.limits import Limits
+from micrograft.search.standings import Standings
 from micrograft.search.workers import cores, run_all
 from micrograft.spec import methods_text, optimizer_text
 from micrograft.trial import Outcome, Score, Task, judge_untrained, run_trial
@@ -122,6 +123,12 @@ def _rank(outcome: Outcome) -> tuple[float, ...]:
     return (float(2 * bill.ram.total > bill.ram_available), -bill.trainable_parameters, bill.ram.total)
 
 
+def _ram(outcome: Outcome) -> int:
+    """bytes, of everything."""
+    assert outcome.bill is not None, "it was planned for a board"
+    return outcome.bill.ram.total
+
+
 def _rule(task: Task, limits: Limits, board: Board) -> str:
     limit = f"; {limits.text(board)}" if limits.text(board) else ""
     if not task.episodes:
@@ -134,7 +141,7 @@ def _rule(task: Task, limits: Limits, board: Board) -> str:
 
     return (
         f"{what} on {judged} held-out samples ({stretches}, in the order given) after {task.steps} steps on this "
-        f"computer, then less RAM; each plan with the best of {len(task.rates)} learning rates{limit}"
+        f"computer, then less RAM; each plan with the best of {len(task.rates)} learning rates or more{limit}"
     )
 
 
@@ -156,7 +163,7 @@ def _none(outcomes: Sequence[Outcome], limits: Limits, board: Board) -> str:
 
 
 def _why(fitting: Sequence[Outcome], task: Task, board: Board, before: Score | None) -> str:
-    """One sentence."""
+    """One sentence, and one on what may be as good in less RAM."""
     best, bill = fitting[0], fitting[0].bill
     assert bill is not None
     name = _text(best.recipe.methods)
@@ -171,7 +178,23 @@ def _why(fitting: Sequence[Outcome], task: Task, board: Board, before: Score | N
         same = others.score.merit == best.score.merit
         than = "the same with more RAM" if same else _merit(others.score)
         second = f"; the next, {_text(others.recipe.methods)}, {than}"
-    return f"{name}{again} did best of the {len(fitting)} plans that can be taken, {gained}, in {ram}{second}."
+    why = f"{name}{again} did best of the {len(fitting)} plans that can be taken, {gained}, in {ram}{second}."
+    return why + _smaller(fitting)
+
+
+def _smaller(fitting: Sequence[Outcome]) -> str:
+    """What may be as good as the first plan in the least RAM, by the stretches held out; "" where that is the first."""
+    pairs = [(each, each.learned[0].scores) for each in fitting if each.learned]
+    plans = [plan for plan, _ in pairs]
+    standings = Standings(np.array([[[score.merit for score in scores]] for _, scores in pairs]))
+    least = min(standings.as_good(0), key=lambda index: (_ram(plans[index]), index))
+    if least == 0:
+        return ""
+    by, error = standings.between(0, least)
+    has_classes = pairs[0][1][0].accuracy is not None
+    figures = f"{100 * by:.1f} ± {100 * error:.1f} %" if has_classes else f"{by:.4g} ± {error:.4g}"
+    words = f"{_text(plans[least].recipe.methods)}, in {_ram(plans[least]):,} bytes"
+    return f" Worse by {figures}, which may be chance: {words}."
 
 
 def _merit(score: Score) -> str:

@@ -340,11 +340,11 @@ class _Search:
         learned = int(np.mean([len(episode.learn) for episode in quest.episodes]))
         judged = sum(len(episode.judge) for episode in self._laboratory.task.episodes)
         rule = f"each trial: {count} episodes of {learned} samples, {quest.steps} steps, judged on {judged} others, "
-        rule += f"the best of {len(quest.rates)} learning rates"
+        rule += f"the best of {len(quest.rates)} learning rates or more"
         thorough = self._rounds[0].task.episodes
         rule += f"; what did well was measured again, in {len(self._rounds)} rounds of {len(thorough)} episodes and "
         rule += f"{sum(len(episode.judge) for episode in thorough)} samples, which alone count"
-        return rule + ("; the head is always trained" if quest.with_head else "")
+        return rule + ("; the head is always trained, but in methods on all layers alike" if quest.with_head else "")
 
 
 def _decided(

@@ -125,7 +125,8 @@ class Option:
 class Choice:
     """options: ranked by `rule`, the first one is taken; those that cannot be taken stand at the end.
 
-    why: one sentence. accuracy_before: of the network as it came, on what was held out.
+    why: in a sentence, and another where something smaller may be as good. accuracy_before: of the network as it came,
+    on what was held out.
     """
 
     options: Sequence[Option]

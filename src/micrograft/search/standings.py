@@ -34,8 +34,8 @@ class Standings:
     And two tasks that do not agree:
 
     >>> unsure = Standings(np.array([[[0.25, 0.5]], [[0.75, 0.5]]]))
-    >>> unsure.take([0, 1], fallback=[0])
-    0
+    >>> unsure.take([0, 1], fallback=[0]), unsure.as_good(1), alike.as_good(1)
+    (0, [0, 1], [1])
     """
 
     def __init__(self, merits: Array) -> None:
@@ -59,6 +59,12 @@ class Standings:
             each for each in candidates if self._means[each] - self._means[best] > SURE * self._between(each, best)
         ]
         return max(better, key=lambda each: float(self._means[each]), default=best)
+
+    def as_good(self, best: int) -> list[int]:
+        """Candidates that are worse by no more than the standard error of that, and this one (the rule of one standard
+        error: Breiman, Friedman, Olshen and Stone 1984, section 3.4.3)."""
+        worse = {each: self.between(best, each) for each in range(len(self._means))}
+        return [each for each, (by, error) in worse.items() if each == best or by <= error < math.inf]
 
     def between(self, one: int, other: int) -> tuple[float, float]:
         """By how much the mean of the first is larger, and the standard error of that."""
