@@ -6,6 +6,8 @@ import csv
 import json
 import logging
 import re
+import socket
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -28,6 +30,7 @@ from micrograft.peft.lora import LoRA
 from micrograft.peft.scheme import Scheme
 from micrograft.recipe import Recipe
 from micrograft.samples import Samples
+from micrograft.search.cluster import run_on_cluster
 from micrograft.search.evolve import Evolution
 from micrograft.search.holdout import episodes_of
 from micrograft.search.store import Store, key_of
@@ -278,3 +281,22 @@ def test_a_cluster_that_is_not_there_is_refused_in_a_sentence(place: Path, tmp_p
     words = ["search", str(place / "net.onnx"), "--data", str(place / "data.npz"), "--cluster", "nowhere:1"]
     result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "out")])
     assert result.exit_code == 1 and result.stderr.startswith("error: --cluster")
+
+
+def test_a_cluster_that_lets_nobody_in_is_not_called_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's clusters may ask for a token; then somebody listens, and Ray says only that it could not connect."""
+
+    class Ray:
+        def is_initialized(self) -> bool:
+            return False
+
+        def init(self, **words: Any) -> None:
+            raise ConnectionError("Failed to connect to Ray cluster")
+
+    monkeypatch.setitem(sys.modules, "ray", Ray())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(api.MicrograftError, match=f"somebody listens at {address}.*RAY_AUTH_TOKEN"):
+            next(run_on_cluster(run_trial, None, [None], address))  # type: ignore[arg-type]
+    with pytest.raises(api.MicrograftError, match="no cluster answers at auto"):
+        next(run_on_cluster(run_trial, None, [None], "auto"))  # type: ignore[arg-type]

@@ -57,16 +57,32 @@ def _connected(address: str) -> Any:
         raise MicrograftError("Ray is not installed", where="--cluster", fix=fix) from None
     if not ray.is_initialized():
         try:
-            _knock(address)
+            listens = _knock(address)
+        except (ValueError, OSError) as error:
+            raise _unanswered(address) from error
+        try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            fix = "start one with `ray start --head`, or leave --cluster out"
-            raise MicrograftError(f"no cluster answers at {address}", where="--cluster", fix=fix) from error
+            raise (_refused(address) if listens else _unanswered(address)) from error
     return ray
 
 
-def _knock(address: str) -> None:
-    """Whether somebody listens there: Ray itself would try for minutes. Raises OSError or ValueError."""
+def _knock(address: str) -> bool:
+    """Whether somebody listens there, False where the address names no port: Ray itself would try for minutes.
+
+    Raises OSError or ValueError where nobody does.
+    """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
         socket.create_connection((host, int(port)), PATIENCE).close()
+    return bool(colon)
+
+
+def _unanswered(address: str) -> MicrograftError:
+    fix = "start one with `ray start --head`, or leave --cluster out"
+    return MicrograftError(f"no cluster answers at {address}", where="--cluster", fix=fix)
+
+
+def _refused(address: str) -> MicrograftError:
+    fix = "set RAY_AUTH_TOKEN where it asks for a token, use the same Ray there and here, or `auto` for this machine's"
+    return MicrograftError(f"somebody listens at {address}, but Ray could not connect", where="--cluster", fix=fix)
