@@ -36,6 +36,7 @@ METHODS: dict[str, tuple[Method, ...]] = {
     "full": (Full(),),
     "lora": (LoRA(rank=4), Head()),
     "bias": (Bias(),),
+    "head": (Head(),),
     "sparse": (),
 }
 """Sparse: a quarter of the input channels of every layer in a block."""

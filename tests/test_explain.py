@@ -19,6 +19,7 @@ from micrograft.explain import block_and_buffers, explain
 from micrograft.ir.graph import Graph
 from micrograft.passes.attach_optimizer import Adam, Clip
 from micrograft.passes.fuse_quantization import fuse_quantization
+from micrograft.peft.full import Full
 from micrograft.peft.lora import LoRA
 from micrograft.recipe import Recipe
 from micrograft.report.explanation import Explanation, explain_plan
@@ -100,6 +101,17 @@ def test_tensors_add_up_to_what_is_alive(library: Library, explanation: Explanat
     for tensor in explanation.tensors:
         assert tensor.alive[tensor.first] and tensor.alive[tensor.last] and tensor.most >= tensor.at_peak
         assert not any(tensor.alive[: tensor.first]) and not any(tensor.alive[tensor.last + 1 :])
+
+
+def test_a_tensor_has_one_name_throughout(network: Graph) -> None:
+    """The user's: what clips, accumulates and updates a weight stands under the same one."""
+    for accumulate in (1, 2):
+        recipe = Recipe((Full(),), optimizer=Adam(), clip=Clip(1.0, "tensor"), accumulate=accumulate)
+        step = api.adapt(network, recipe).step
+        assert step is not None
+        origins = {node.origin for node in step.graph.nodes}
+        assert "conv.weight" in origins
+        assert origins.isdisjoint(param.name for param in step.graph.trainable if param.name != param.source)
 
 
 @pytest.mark.parametrize("width", [60, 80, 132])

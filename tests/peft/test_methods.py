@@ -115,6 +115,15 @@ def test_a_layer_draws_the_same_whatever_else_is_adapted() -> None:
 
 
 @pytest.mark.parametrize(
+    "other", [Full(), Sparse(Scheme((LayerScheme("fc0", weight=0.5), LayerScheme("fc1", weight=1))))]
+)
+def test_a_detour_beside_what_is_trained_already_is_refused(other: Method) -> None:
+    """Where another method trains the weight of every layer, in whole or in part, LoRA says so."""
+    with pytest.raises(MicrograftError, match="No layer is left to adapt: other methods train the weights of all"):
+        apply_methods(mlp(), [other, LoRA()], Start())
+
+
+@pytest.mark.parametrize(
     ("method", "sentence"),
     [
         (LoRA(targets="nothing*"), "No layer fits targets='nothing\\*'; the layers that can be adapted are stem"),

@@ -167,6 +167,7 @@ class _Attach:
         self.builder = Builder((*states, *(value.name for value in step.graph.values)))
         self.states: list[State] = []
         self.tables: dict[tuple[str, bytes], Param] = {}
+        self._sources = {param.name: param.source for param in step.graph.params}
         self._seed = seed
         self._qas = qas
         self._reads_blocks = reads_blocks
@@ -239,7 +240,7 @@ class _Attach:
             return self._added(f"{name}_accumulated", name, gradient, mean, Phase.BACKWARD)
         total = self.state(f"{name}_accumulated", gradient.shape, owner=name)
         attrs = AccumulateAttrs(weight=1.0 / count)
-        return self.node("accumulate", (total, gradient), attrs, origin=name, phase=Phase.BACKWARD)
+        return self.node("accumulate", (total, gradient), attrs, origin=self._sources[name], phase=Phase.BACKWARD)
 
     def _added(
         self, name: str, owner: str, gradient: Block, attrs: BlockAddAttrs, phase: Phase, scale: tuple[Value, ...] = ()
@@ -249,7 +250,9 @@ class _Attach:
         exponent = self.state(f"{name}_scale", SCALE.shape, dtype=DType.INT32)
         inputs = (total, exponent, gradient.codes, gradient.scale, *scale)
         names = [f"{total.name}_sum", f"{total.name}_sum_scale"]
-        codes, changed = self.builder.add_all("block_accumulate", inputs, attrs, origin=owner, names=names, phase=phase)
+        codes, changed = self.builder.add_all(
+            "block_accumulate", inputs, attrs, origin=self._sources[owner], names=names, phase=phase
+        )
         return Block(codes, changed, gradient.unit)
 
     def clip(
@@ -262,7 +265,7 @@ class _Attach:
         if clip.scope == "tensor":
             return {
                 param.name: self.node(
-                    "clip_scale", (self._square_sum(param, gradients[param.name]),), attrs, origin=param.name
+                    "clip_scale", (self._square_sum(param, gradients[param.name]),), attrs, origin=param.source
                 )
                 for param in trainable
             }
@@ -275,13 +278,13 @@ class _Attach:
     def _square_sum(self, param: Param, gradient: Value | Block, *previous: Value) -> Value:
         """The sum of the squares of a real-valued gradient, added to that of others."""
         if isinstance(gradient, Value):
-            return self.node("square_sum", (gradient, *previous), origin=param.name)
+            return self.node("square_sum", (gradient, *previous), origin=param.source)
         layout, scales = self._scales_of(param)
         weights, exponent = square_weights(gradient.unit, scales)
         inputs = (gradient.codes, gradient.scale, self._table(f"{param.name}_square_weights", weights))
         attrs = BlockSquareSumAttrs(layout, exponent)
-        total = self.node("block_square_sum", inputs, attrs, origin=param.name)
-        return self.node("add", (total, *previous), origin=param.name) if previous else total
+        total = self.node("block_square_sum", inputs, attrs, origin=param.source)
+        return self.node("add", (total, *previous), origin=param.source) if previous else total
 
     def adam_rate(self, rate: Value, optimizer: Adam) -> Value:
         """The step sizes of this update, bias corrections included."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from micrograft.ir.graph import Graph
 from micrograft.passes.absorb_layouts import absorb_layouts
 from micrograft.passes.bypass_concat import bypass_concat
+from micrograft.passes.bypass_interleave import bypass_interleave
 from micrograft.passes.eliminate_transposes import eliminate_transposes
 from micrograft.passes.fuse_attention import fuse_attention
 from micrograft.passes.fuse_bias import fuse_bias
@@ -20,6 +21,7 @@ _STEPS = (
     fuse_group_norm,
     fuse_gates,
     fuse_attention,
+    bypass_interleave,
     eliminate_transposes,
     bypass_concat,
     pack_attention,

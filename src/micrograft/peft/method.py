@@ -121,6 +121,9 @@ def layers_to_adapt(graph: Graph, ops: Sequence[str], pattern: str) -> list[Node
     frozen = {param.name for param in graph.params if not param.trainable}
     layers = [node for node in graph.nodes if node.op in ops and node.inputs[1].name in frozen]
     chosen = [node for node in layers if matches(node.origin, pattern)]
+    if not layers and graph.trainable:
+        what = "No layer is left to adapt: other methods train the weights of all"
+        raise MicrograftError(what, fix="leave some out of it, or train this method alone")
     if not chosen:
         names = ", ".join(dict.fromkeys(node.origin for node in layers)) or "none"
         raise MicrograftError(f"No layer fits targets={pattern!r}; the layers that can be adapted are {names}.")
