@@ -6,14 +6,16 @@ import random
 from collections.abc import Sequence
 from itertools import permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micrograft.planning.first_fit import Block, Blocks
+from micrograft.planning.first_fit import Block, Blocks, search_orders
 from micrograft.planning.lifetimes import live_bytes
 from micrograft.planning.place import place, set_aside
 from micrograft.planning.place_exactly import place_exactly
 from micrograft.planning.plan import ALIGNMENT, Buffer, Purpose
+from micrograft.planning.stack import stack
 
 
 def buffer(name: str, size: int, first: int, last: int) -> Buffer:
@@ -111,6 +113,55 @@ def test_a_placement_that_cannot_reach_the_words_alive_is_proven_best() -> None:
     found = [buffer(f"b{index}", 4 * size, first, last) for index, (size, first, last) in enumerate(lives)]
     placement = place(found)
     assert (placement.arena, placement.bound, max(live_bytes(found))) == (24, 24, 20)
+
+
+def tiling(seed: int) -> list[Buffer]:
+    """Buffers that fill an arena at every moment but for a little: a rectangle of bytes and time, cut and cut again."""
+    generator = random.Random(seed)
+    rectangles = [(2000, 0, 120)]
+    while len(rectangles) < 150:
+        area = [size * (end - first) * generator.random() for size, first, end in rectangles]
+        size, first, end = rectangles.pop(area.index(max(area)))
+        share = generator.uniform(0.2, 0.8)
+        if end - first < 5 or generator.random() < 0.5:
+            left = int(share * size)
+            rectangles += [(left, first, end), (size - left, first, end)]
+        else:
+            middle = first + max(1, int(share * (end - first)))
+            rectangles += [(size, first, middle), (size, middle, end)]
+    generator.shuffle(rectangles)
+    return [
+        buffer(f"b{index}", ALIGNMENT * (size - size // 80), first, end - 1)
+        for index, (size, first, end) in enumerate(rectangles)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_nearly_full_arena_is_filled(seed: int) -> None:
+    """150 buffers that leave a hundredth of an arena free lie at the lower bound, which no order of placing reached."""
+    found = tiling(seed)
+    each = blocks(found)
+    bound = words_alive(each)
+    assert each.height(search_orders(each, range(len(found)), bound)) > 1.05 * bound
+    assert place(found).arena == bound * ALIGNMENT
+
+
+@settings(max_examples=60, deadline=None)
+@given(buffers(), st.floats(0, 1), st.integers(0, 30))
+def test_stacks_fit_and_hold_every_block(found: list[Buffer], spared: float, count: int) -> None:
+    """Stacks never need more at once than the capacity, and hold each block once, at its own place, for its life."""
+    each = blocks(found)
+    capacity = words_alive(each) * 5 // 4
+    stacks = stack(each, range(len(found)), capacity, spared, count)
+    assert sorted(index for one in stacks for index in one.offsets) == list(range(len(found)))
+    assert words_alive(Blocks([one.block for one in stacks])) <= capacity
+    for one in stacks:
+        top = 0
+        for index, offset in one.offsets.items():
+            block = each.blocks[index]
+            assert offset == top and one.block.first <= block.first and block.last <= one.block.last
+            top += block.size
+        assert top == one.block.size
 
 
 @settings(max_examples=60, deadline=None)

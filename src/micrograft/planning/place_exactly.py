@@ -1,24 +1,41 @@
-"""Whether blocks of memory fit in a capacity, and the least one that they fit in, by CP-SAT: rectangles of lifetime by
-size that must not overlap.
+"""Whether blocks of memory fit in a capacity, and the least one that they fit in, by CP-SAT.
 
-For the few cases in which no order of `first_fit.py` reaches the lower bound. To ask whether they fit at that bound is
-far easier than to ask for the least capacity: mostly the answer is yes, and found by the first dive. Where it is not, a
-dive in another random order often finds it, so the solver starts anew instead of searching long.
+What is alive at one moment must lie side by side, like jobs on one machine: a constraint for each moment. That reasons
+far better than one constraint for all, of rectangles. For the few cases in which no order of `first_fit.py` reaches the
+lower bound. To ask whether blocks fit at that bound is easier than to ask for the least capacity, and easier still of
+fewer, larger ones (`stack.py`), so that is asked first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
 from micrograft.planning.effort import Effort, new_solver
-from micrograft.planning.first_fit import Blocks
+from micrograft.planning.first_fit import Block, Blocks
+from micrograft.planning.stack import Stack, stack
 
-_DIVES = 10
-"""How often the solver starts anew."""
+_STACKS = ((1.0, 0), (0.7, 100), (1.0, 120))
+"""What stacks may waste of what there is to waste, and how many there shall be, at least."""
 
-_DIVE = 5_000
-"""Dead ends of a dive, at most, divided by the number of blocks: the more there are, the longer each takes."""
 
-_SEARCH = 50_000
-"""The same of the search for the least capacity."""
+@dataclass(frozen=True)
+class _Try:
+    """work: at most, in the solver's own unit. strong: whether it reasons more at each step, and takes fewer."""
+
+    work: float
+    strong: bool
+
+
+_TRIES = (_Try(0.05, strong=False), _Try(0.25, strong=True))
+"""How it is asked of each set of stacks."""
+
+_LEAST = _Try(1.0, strong=True)
+"""How the least capacity is looked for."""
+
+_FEW = 100
+"""Blocks, at most, for which it is."""
 
 
 def place_exactly(blocks: Blocks, known: dict[int, int], bound: int) -> tuple[dict[int, int], int]:
@@ -26,45 +43,59 @@ def place_exactly(blocks: Blocks, known: dict[int, int], bound: int) -> tuple[di
 
     Raises ImportError where ortools is not installed.
     """
-    for seed in range(_DIVES):
-        found, least = _solve(blocks, known, bound, bound, seed, _DIVE // len(known))
-        if blocks.height(found) <= bound:
-            return found, bound
-        if least > bound:
-            break
-    return _solve(blocks, known, least, blocks.height(known), 0, _SEARCH // len(known))
+    if len(known) > _FEW:
+        every = [stack(blocks, known, bound, *most) for most in _STACKS]
+        for attempt, stacks in product(_TRIES, every):
+            offsets, _ = _solve(stacks, bound, bound, attempt)
+            if offsets is not None:
+                return _unstacked(stacks, offsets), bound
+        return known, bound
+    alone = [Stack(blocks.blocks[index], {index: 0}) for index in known]
+    offsets, least = _solve(alone, bound, blocks.height(known), _LEAST)
+    return known if offsets is None else _unstacked(alone, offsets), least
 
 
-def _solve(
-    blocks: Blocks, known: dict[int, int], bound: int, capacity: int, seed: int, conflicts: int
-) -> tuple[dict[int, int], int]:
-    """The lowest placement between `bound` and `capacity` words, else `known`; and a bound that is proven."""
+def _unstacked(stacks: Sequence[Stack], offsets: Sequence[int]) -> dict[int, int]:
+    """Where the blocks of placed stacks lie."""
+    placed = zip(stacks, offsets, strict=True)
+    return {index: offset + inside for each, offset in placed for index, inside in each.offsets.items()}
+
+
+def _solve(stacks: Sequence[Stack], bound: int, capacity: int, attempt: _Try) -> tuple[list[int] | None, int]:
+    """The lowest offsets found between `bound` and `capacity` words, None where there are none; and a proven bound."""
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
-    offsets, times, spaces = {}, [], []
     top = model.new_int_var(bound, capacity, "top")
-    for index in known:
-        block = blocks.blocks[index]
+    offsets, places = [], []
+    for index, block in enumerate(each.block for each in stacks):
         offset = model.new_int_var(0, 0 if block.fixed else capacity - block.size, f"offset{index}")
-        offsets[index] = offset
-        times.append(model.new_fixed_size_interval_var(block.first, block.last - block.first + 1, ""))
-        spaces.append(model.new_fixed_size_interval_var(offset, block.size, ""))
+        offsets.append(offset)
+        places.append(model.new_fixed_size_interval_var(offset, block.size, ""))
         if bound < capacity:
             model.add(offset + block.size <= top)
-            model.add_hint(offset, known[index])
-    model.add_no_overlap_2d(times, spaces)
+    for moment in _moments([each.block for each in stacks]):
+        model.add_no_overlap([places[index] for index in moment])
     if bound < capacity:
         model.minimize(top)
-    solver = new_solver(Effort())
+    solver = new_solver(Effort(work=attempt.work))
     solver.parameters.linearization_level = 0
-    solver.parameters.random_seed = seed
-    solver.parameters.max_number_of_conflicts = conflicts
+    solver.parameters.use_strong_propagation_in_disjunctive = attempt.strong
+    solver.parameters.use_dynamic_precedence_in_disjunctive = attempt.strong
     status = solver.solve(model)
     if status == cp_model.INFEASIBLE:
-        return known, capacity + 1
-    found = known
-    if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        found = {index: solver.value(offset) for index, offset in offsets.items()}
-    proven = round(solver.best_objective_bound) if bound < capacity and status != cp_model.UNKNOWN else bound
-    return min(found, known, key=blocks.height), max(bound, proven)
+        return None, capacity + 1
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return None, bound
+    least = max(bound, round(solver.best_objective_bound)) if bound < capacity else bound
+    return [solver.value(offset) for offset in offsets], least
+
+
+def _moments(blocks: Sequence[Block]) -> Iterator[list[int]]:
+    """The blocks alive at each moment, but for moments at which there are no others than at another one."""
+    starts = sorted({block.first for block in blocks})  # until the next begins, blocks only die
+    alive = [{index for index, block in enumerate(blocks) if block.first <= time <= block.last} for time in starts]
+    for number, each in enumerate(alive):
+        others = [*alive[:number], *(other for other in alive[number + 1 :] if other != each)]
+        if len(each) > 1 and not any(each <= other for other in others):
+            yield sorted(each)
