@@ -109,7 +109,7 @@ class _Search:
         """An answer by search, the order and what is computed again in turn until neither is better; and a bound that
         holds for every order."""
         bound = least_work(start.problem, self.any_order(start))
-        best = self._greedy(start, max(bound, relaxed.bound), proposals=relaxed.proposals)
+        best = self._answer(start, relaxed, max(bound, relaxed.bound))
         if len(start.problem.tensors) > _SOLVED:
             return best, bound
         for _ in range(_ROUNDS):
@@ -121,6 +121,14 @@ class _Search:
                 break
             best = found
         return best, bound
+
+    def _answer(self, start: Ordered, relaxed: Relaxed, enough: int, like: Ordered | None = None) -> Ordered | None:
+        """The programme's answer if there is none with less work, else what the search finds, whichever is better."""
+        best = None if relaxed.choice is None else replace(start, choice=relaxed.choice)
+        if best is not None and best.work <= enough:
+            return best
+        found = self._greedy(start, enough, like, relaxed.proposals)
+        return min((each for each in (best, found) if each is not None), key=lambda each: each.work, default=None)
 
     def any_order(self, start: Ordered) -> list[Row]:
         """Moments that hold too much in every order."""
@@ -156,7 +164,7 @@ class _Search:
         problem = (found or start).problem
         if found is not None and problem is not start.problem:
             relaxed = self.relax(problem)
-            found = self._greedy(found, relaxed.bound, found, relaxed.proposals) or found
+            found = self._answer(found, relaxed, relaxed.bound, found) or found
         bound = relaxed.bound
         if (found is not None and found.work <= bound) or not self._solves(problem):
             return found, Proof(bound)
