@@ -57,6 +57,11 @@ class Relaxed:
     proposals: tuple[frozenset[int], ...] = ()
     choice: Choice | None = None
 
+    @property
+    def enough(self) -> int:
+        """Work at which a search may end: the bound, but for what the solver cannot tell from it."""
+        return int(self.bound * (1 + 2 * _TOLERANCE))
+
 
 def relax(problem: Problem, capacity: int) -> Relaxed:
     """The bound, and what it proposes. Raises ImportError where ortools is not installed."""

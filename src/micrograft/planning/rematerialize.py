@@ -109,7 +109,7 @@ class _Search:
         """An answer by search, the order and what is computed again in turn until neither is better; and a bound that
         holds for every order."""
         bound = least_work(start.problem, self.any_order(start))
-        best = self._answer(start, relaxed, max(bound, relaxed.bound))
+        best = self._answer(start, relaxed, max(bound, relaxed.enough))
         if len(start.problem.tensors) > _SOLVED:
             return best, bound
         for _ in range(_ROUNDS):
@@ -164,9 +164,9 @@ class _Search:
         problem = (found or start).problem
         if found is not None and problem is not start.problem:
             relaxed = self.relax(problem)
-            found = self._answer(found, relaxed, relaxed.bound, found) or found
+            found = self._answer(found, relaxed, relaxed.enough, found) or found
         bound = relaxed.bound
-        if (found is not None and found.work <= bound) or not self._solves(problem):
+        if (found is not None and found.work <= relaxed.enough) or not self._solves(problem):
             return found, Proof(bound)
         choice, proof = search_exactly(problem, self.capacity, found.choice if found else None, self.effort, bound)
         return (replace(found or start, choice=choice) if choice is not None else None), proof
