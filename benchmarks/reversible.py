@@ -1,6 +1,7 @@
 """Reversible networks of 4 to 32 blocks: RAM planned, and measured on an emulated Cortex-M7, stored and rebuilt.
 
-python benchmarks/reversible.py [float32|int8] [network] [method]        all that is not named (an hour)
+python benchmarks/reversible.py                         all of them (hours)
+python benchmarks/reversible.py small float32 full 32   networks, precisions, methods, numbers of blocks: any of each
 """
 
 from __future__ import annotations
@@ -47,23 +48,31 @@ PRECISIONS = ("float32", "int8")
 class Convolutional(nn.Module):
     """16×16 pixels, 32 channels in two halves, 10 classes."""
 
-    SHAPE = (1, 3, 16, 16)
+    SHAPE: tuple[int, ...] = (1, 3, 16, 16)
+    HALF = 16
 
     def __init__(self, blocks: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 32, 3, stride=2, padding=1)
-        branches = [(ConvolutionBranch(16), ConvolutionBranch(16)) for _ in range(blocks)]
+        self.stem = nn.Conv2d(3, 2 * self.HALF, 3, stride=2, padding=1)
+        branches = [(ConvolutionBranch(self.HALF), ConvolutionBranch(self.HALF)) for _ in range(blocks)]
         self.blocks = ReversibleSequence(*(ReversibleBlock(f, g) for f, g in branches))
-        self.head = nn.Linear(32, 10)
+        self.head = nn.Linear(2 * self.HALF, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.relu(self.blocks(self.stem(x))).mean((2, 3)))
 
 
+class Small(Convolutional):
+    """The same of 12×12 pixels and half as many channels."""
+
+    SHAPE = (1, 3, 12, 12)
+    HALF = 8
+
+
 class Transformer(nn.Module):
     """32 tokens of 64 features in two halves, 10 classes."""
 
-    SHAPE = (1, 32, 16)
+    SHAPE: tuple[int, ...] = (1, 32, 16)
 
     def __init__(self, blocks: int) -> None:
         super().__init__()
@@ -77,7 +86,11 @@ class Transformer(nn.Module):
         return self.head(self.norm(self.blocks(self.embed(x))).mean(1))
 
 
-KINDS: dict[str, type[Convolutional | Transformer]] = {"convolutional": Convolutional, "transformer": Transformer}
+KINDS: dict[str, type[Convolutional | Transformer]] = {
+    "small": Small,
+    "convolutional": Convolutional,
+    "transformer": Transformer,
+}
 
 
 def network(kind: type[Convolutional | Transformer], blocks: int, precision: str) -> Graph:
@@ -121,10 +134,11 @@ def main(words: Sequence[str]) -> None:
     board = replace(found, ram=replace(found.ram, size=64 << 20), flash=replace(found.flash, size=64 << 20))
     columns = "network, precision, method, blocks, parameters, arena kept, rebuilt, measured, stack, all but parameters"
     print(f"| {columns.replace(', ', ' | ')} |\n{'|---' * len(columns.split(', '))}|")
+    counts = [each for each in BLOCKS if wanted(str(each), map(str, BLOCKS))]
     for kind, precision, method in product(KINDS, PRECISIONS, METHODS):
         if not all(map(wanted, (kind, precision, method), (KINDS, PRECISIONS, METHODS))):
             continue
-        for blocks in BLOCKS:
+        for blocks in counts:
             graph = network(KINDS[kind], blocks, precision)
             recipe = api.Recipe(methods(method, graph), SGD(lr=0.01), clip=None)
             kept = api.adapt(graph, replace(recipe, reversible=False)).memory.arena
