@@ -156,11 +156,12 @@ class _Search:
         if not any(point.confirmed is not None for point in points):
             raise self._too_tight()
         labs = (self._laboratory, *self._rounds)
-        best, perhaps, comparisons, noise = _decided(points, finalists, self._quest.ram)
+        best, perhaps, smaller, comparisons, noise = _decided(points, finalists, self._quest.ram)
         findings = Findings(
             points=points,
             best=best,
             perhaps=perhaps,
+            smaller=smaller,
             comparisons=comparisons,
             noise=noise,
             contributions=[self._contribution(item, base) for item in items],
@@ -349,9 +350,9 @@ class _Search:
 
 def _decided(
     points: Sequence[Point], finalists: dict[Methods, Finalist], ram: int
-) -> tuple[Point, Perhaps | None, list[Comparison], float]:
-    """What to take within so many bytes of RAM, what may be better, what to take within the RAM of each uniform method,
-    and the noise."""
+) -> tuple[Point, Perhaps | None, Perhaps | None, list[Comparison], float]:
+    """What to take within so many bytes of RAM, what may be better, or as good in less, what to take within the RAM of
+    each uniform method, and the noise."""
     merits = {methods_text(methods): finalist.merits for methods, finalist in finalists.items()}
     counted = sorted((point for point in points if point.confirmed is not None), key=lambda point: point.ram)
     standings = Standings(np.array([merits[point.method] for point in counted]))
@@ -364,7 +365,10 @@ def _decided(
     best, highest = take(ram, uniform_ones), max(range(len(counted)), key=lambda index: counted[index].final)
     by, error = standings.between(highest, best)
     perhaps = Perhaps(counted[highest], by, error if np.isfinite(error) else None) if by > 0 else None
-    return counted[best], perhaps, comparisons, standings.noise
+    least = min(standings.as_good(best))  # they stand in the order of their RAM
+    saves = counted[least].ram < counted[best].ram
+    smaller = Perhaps(counted[least], *standings.between(least, best)) if saves else None
+    return counted[best], perhaps, smaller, comparisons, standings.noise
 
 
 def _judged_by(episodes: Sequence[Episode], most: int) -> tuple[Episode, ...]:

@@ -21,14 +21,16 @@ from click.testing import CliRunner
 from micrograft import api
 from micrograft.boards import find_board
 from micrograft.cli import main
-from micrograft.explore import Quest, search
+from micrograft.explore import Quest, _decided, search
 from micrograft.laboratory import Laboratory
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.peft.bias import Bias
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
 from micrograft.peft.scheme import Scheme
+from micrograft.race import Finalist
 from micrograft.recipe import Recipe
+from micrograft.report.findings import Point
 from micrograft.samples import Samples
 from micrograft.search.cluster import run_on_cluster
 from micrograft.search.evolve import Evolution
@@ -94,6 +96,26 @@ def test_the_front_is_what_nothing_betters_and_the_best_fits(found: dict[str, An
     for pair in found["comparisons"]:
         assert pair["found"]["ram"] <= pair["uniform"]["ram"]
         assert pair["found"]["confirmed"] >= pair["uniform"]["confirmed"]
+
+
+def test_what_may_be_as_good_in_less_ram_is_named() -> None:
+    """Beside the best, and the smallest of such; not what is surely worse, nor where nothing is smaller."""
+    merits = {
+        "head": [[0.5, 0.6, 0.5, 0.6]],  # surely worse
+        "bias": [[0.7, 0.9, 0.8, 0.9]],
+        "lora": [[0.8, 0.8, 0.9, 0.7]],
+        "full": [[0.9, 0.8, 0.9, 0.8]],
+    }
+    recipes = {words: Recipe(parse_methods(words), SGD()) for words in merits}
+    finalists = {recipes[words].methods: Finalist(recipes[words], np.array(merits[words])) for words in merits}
+    points = [
+        Point("uniform", words, "sgd", 100 + index, 1, 1, 0.5, confirmed=float(np.mean(merits[words])), linked=True)
+        for index, words in enumerate(merits)
+    ]
+    best, perhaps, smaller, _, _ = _decided(points, finalists, 1000)
+    assert (best.method, perhaps) == ("full", None) and smaller is not None
+    assert smaller.point.method == "bias" and smaller.by == pytest.approx(-0.025) and smaller.error is not None
+    assert _decided(points[3:], finalists, 1000)[2] is None
 
 
 def test_ram_and_instructions_of_the_front_are_those_of_its_plan(place: Path, found: dict[str, Any]) -> None:

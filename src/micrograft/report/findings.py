@@ -78,7 +78,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Perhaps:
-    """What did better than the best one, but not surely: by how much, and the standard error, where it is known."""
+    """What may be better than the one to take, or as good in less RAM: by how much it did better (below 0: worse), and
+    the standard error, where it is known."""
 
     point: Point
     by: float
@@ -87,8 +88,8 @@ class Perhaps:
 
 @dataclass(frozen=True)
 class Findings:
-    """points: everything that was measured within the budget, the front first. best: the one to take. perhaps: what may
-    be better. comparisons: by their RAM.
+    """points: everything that was measured within the budget, the front first. best: the one to take. perhaps: what did
+    better, but not surely. smaller: what needs the least RAM and did not surely worse. comparisons: by their RAM.
 
     noise: the standard error of the difference between two confirmed figures, as all of them show it. ram: the budget,
     bytes. what: "accuracy" or "minus loss". rule: how it was measured, in words. before: the score of the network as it
@@ -99,6 +100,7 @@ class Findings:
     points: Sequence[Point]
     best: Point
     perhaps: Perhaps | None
+    smaller: Perhaps | None
     comparisons: Sequence[Comparison]
     noise: float
     contributions: Sequence[Contribution]
@@ -163,18 +165,26 @@ def findings_text(findings: Findings, pieces: int = 12) -> RenderableType:
     why = f"Best within {number(findings.ram)} bytes: {best.words}, {score_text(findings, best.final)}."
     tables = [_pieces(findings, pieces), _front(findings)]
     tables += [_comparisons(findings)] if findings.comparisons else []
-    perhaps = [Text(perhaps_text(findings))] if findings.perhaps is not None else []
-    return Group(*tables, *(Text(note, "dim") for note in notes if note), "", Text(why, "bold"), *perhaps, "")
+    others = [Text(text) for text in perhaps_texts(findings)]
+    return Group(*tables, *(Text(note, "dim") for note in notes if note), "", Text(why, "bold"), *others, "")
 
 
-def perhaps_text(findings: Findings) -> str:
-    """What may be better than the best, in a sentence; "" where nothing is."""
-    if findings.perhaps is None:
-        return ""
-    point, by, error = findings.perhaps.point, findings.perhaps.by, findings.perhaps.error
-    sure = f" ± {score_text(findings, error)}" if error is not None else ""
-    what = f"{point.words}, in {number(point.ram)} bytes"
-    return f"Better by {score_text(findings, by)}{sure}, which may be chance: {what}. More tasks would tell."
+def perhaps_texts(findings: Findings) -> list[str]:
+    """What may be better than the best or as good in less RAM, a sentence or two each."""
+    texts = []
+    if findings.perhaps is not None:
+        better = f"Better by {_chance(findings, findings.perhaps, findings.perhaps.by)}"
+        texts.append(f"{better}. More tasks would tell.")
+    if findings.smaller is not None:
+        texts.append(f"Worse by {_chance(findings, findings.smaller, -findings.smaller.by)}, the least RAM of such.")
+    return texts
+
+
+def _chance(findings: Findings, other: Perhaps, by: float) -> str:
+    """How far apart, and what."""
+    sure = f" ± {score_text(findings, other.error)}" if other.error is not None else ""
+    what = f"{other.point.words}, in {number(other.point.ram)} bytes"
+    return f"{score_text(findings, by)}{sure}, which may be chance: {what}"
 
 
 NOISE = (

@@ -18,7 +18,7 @@ import jinja2
 
 from micrograft.planning.plan import Plan
 from micrograft.report.explanation import Explanation, explain_plan
-from micrograft.report.findings import NOISE, Findings, perhaps_text, score_text
+from micrograft.report.findings import NOISE, Findings, perhaps_texts, score_text
 from micrograft.report.pictures import (
     COLOURS,
     LEFT,
@@ -84,7 +84,7 @@ def html_search(findings: Findings) -> str:
         contributions=sorted(findings.contributions, key=lambda each: -each.gain),
         score=partial(score_text, findings),
         noise=NOISE.format(score_text(findings, findings.noise)) if isfinite(findings.noise) else "",
-        perhaps=perhaps_text(findings),
+        perhaps=perhaps_texts(findings),
         title="What to train within a budget of RAM",
         left=LEFT,
         version=version("micrograft"),
