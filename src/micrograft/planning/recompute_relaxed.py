@@ -35,10 +35,10 @@ _COUNTED = 500
 _PROGRAMMES = 10
 """How often a programme with more moments is solved, at most."""
 
-_SIZE = 60_000
+_SIZE = 40_000
 """Inequalities of all these programmes, at most: of small ones many are solved, of large ones few."""
 
-_MOMENTS = 20
+_MOMENTS = 4
 """Moments that are added at a time, at most: those that hold most."""
 
 _PROPOSALS = 5
