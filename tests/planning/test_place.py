@@ -71,7 +71,7 @@ def test_buffers_alive_at_once_never_overlap(found: list[Buffer]) -> None:
             together = one.first <= other.last and other.first <= one.last
             assert not together or one.end <= other.offset or other.end <= one.offset
     assert [(each.values, each.size) for each in placed] == [(each.values, each.size) for each in found]
-    assert words(placement.arena) * ALIGNMENT >= placement.bound >= max(live_bytes(found))
+    assert placement.arena >= placement.bound >= max(live_bytes(found))
     assert all(each.offset == 0 for each in placed if each.fixed)
 
 
@@ -90,7 +90,7 @@ def test_the_sample_in_the_arena_never_costs_more_than_beside_it(found: list[Buf
 def test_small_placements_are_the_best_of_all_orders(found: list[Buffer]) -> None:
     """The arena is the least of all placements, to the word, and proven to be."""
     placement = place(found)
-    assert words(placement.arena) == placement.bound // ALIGNMENT == least(blocks(found))
+    assert words(placement.arena) == words(placement.bound) == least(blocks(found))
 
 
 @settings(max_examples=60, deadline=None)

@@ -46,7 +46,8 @@ def place(buffers: Sequence[Buffer]) -> Placement:
         offsets, bound = place_exactly(blocks, offsets, bound)
     offsets = blocks.place(reversed(aside), offsets)
     placed = (replace(buffer, offset=offsets[index] * ALIGNMENT) for index, buffer in enumerate(buffers))
-    return Placement(tuple(placed), bound * ALIGNMENT)
+    placement = Placement(tuple(placed), bound * ALIGNMENT)
+    return replace(placement, bound=min(placement.bound, placement.arena))  # which may end within a word
 
 
 def set_aside(blocks: Blocks, capacity: int) -> list[int]:

@@ -112,10 +112,8 @@ def _within(first: Rematerialized, found: Rematerialized, nodes: Sequence[Node])
 
 def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
     known = "no recomputation makes it fit" if found.proven else "no recomputation was found that makes it fit"
-    problem = (
-        f"the step needs an arena of {plan.arena:,} bytes, or {found.smallest:,} if much is computed again, and it may "
-        f"have {budget:,}; {known}"
-    )
+    again = f", or {found.smallest:,} if much is computed again" if found.smallest < plan.arena else ""
+    problem = f"the step needs an arena of {plan.arena:,} bytes{again}, and it may have {budget:,}; {known}"
     fix = "try a method that keeps less, such as head, bias or lora:freeze_a=true, or a larger arena"
     return MicrograftError(problem, where="planning", fix=fix)
 
