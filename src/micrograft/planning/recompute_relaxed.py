@@ -38,6 +38,9 @@ _PROGRAMMES = 10
 _SIZE = 40_000
 """Inequalities of all these programmes, at most: of small ones many are solved, of large ones few."""
 
+_LARGEST = 20_000
+"""Inequalities of one of them, at most: beyond, the solver takes many times longer."""
+
 _MOMENTS = 4
 """Moments that are added at a time, at most: those that hold most."""
 
@@ -91,7 +94,7 @@ def _counted(problem: Problem, capacity: int) -> Relaxed:
             programme.count(time)
         counted |= set(moments)
         size += programme.model.num_constraints
-        if not moments or size > _SIZE:
+        if not moments or size > _SIZE or programme.model.num_constraints > _LARGEST:
             break
     return Relaxed(bound, tuple(proposals), best)
 
