@@ -282,7 +282,7 @@ def test_a_cluster_of_two_workers_finds_the_same(place: Path, tmp_path: Path) ->
     """The same trials on a local Ray cluster: the same scores and the same best."""
     ray = pytest.importorskip("ray", reason="Ray is the extra `cluster`")
     here = run(place, "--out", str(tmp_path / "here"))
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         there = run(place, "--out", str(tmp_path / "there"), "--cluster", "auto")
     finally:

@@ -38,7 +38,7 @@ _PROGRAMMES = 10
 _SIZE = 40_000
 """Inequalities of all these programmes, at most: of small ones many are solved, of large ones few."""
 
-_LARGEST = 20_000
+_LARGEST = 24_000
 """Inequalities of one of them, at most: beyond, the solver takes many times longer."""
 
 _MOMENTS = 4
