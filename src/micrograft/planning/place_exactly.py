@@ -94,8 +94,9 @@ def _solve(stacks: Sequence[Stack], bound: int, capacity: int, attempt: _Try) ->
 def _moments(blocks: Sequence[Block]) -> Iterator[list[int]]:
     """The blocks alive at each moment, but for moments at which there are no others than at another one."""
     starts = sorted({block.first for block in blocks})  # until the next begins, blocks only die
-    alive = [{index for index, block in enumerate(blocks) if block.first <= time <= block.last} for time in starts]
-    for number, each in enumerate(alive):
-        others = [*alive[:number], *(other for other in alive[number + 1 :] if other != each)]
-        if len(each) > 1 and not any(each <= other for other in others):
+    alive = dict.fromkeys(
+        frozenset(index for index, block in enumerate(blocks) if block.first <= time <= block.last) for time in starts
+    )
+    for each in alive:
+        if len(each) > 1 and not any(each < other for other in alive):
             yield sorted(each)

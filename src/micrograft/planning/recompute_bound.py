@@ -10,12 +10,11 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 
 from micrograft.ir.graph import Node
-from micrograft.planning.recompute_problem import Choice, Fixed, Problem, Read, Tensor, lives, precedences
+from micrograft.planning.recompute_problem import Choice, Fixed, Problem, Read, Tensor, precedences, profile
 
 _ROWS = 600
 """Moments that are looked at, at most: of neighbours the worst."""
@@ -46,11 +45,12 @@ class Row:
 
 def rows(problem: Problem, capacity: int) -> list[Row]:
     """The moments at which the step as it is holds more than `capacity` bytes."""
-    times, totals = _profile(problem)
+    alive = list(profile(problem, Choice()))
+    times = [time for time, _ in alive]
     worst: dict[int, tuple[int, int]] = {}  # the last change of what waits, to (excess, position)
     changes = _changes(problem)
     for position in range(len(problem.nodes)):
-        excess = totals[bisect_right(times, problem.time(position)) - 1] - capacity
+        excess = alive[bisect_right(times, problem.time(position)) - 1][1] - capacity
         if excess > 0:
             key = bisect_right(changes, position)
             worst[key] = max(worst.get(key, (0, 0)), (excess, position))
@@ -190,16 +190,6 @@ def least_end(problem: Problem, tensor: Tensor) -> int:
         return problem.time(tensor.node)
     reads = (problem.time(read.position) + 2 - read.early for read in tensor.forward)
     return max([problem.time(tensor.last_node) + 2, *reads])
-
-
-def _profile(problem: Problem) -> tuple[list[int], list[int]]:
-    """Times at which the bytes alive change, and how many there are from then on, with nothing computed again."""
-    changes: dict[int, int] = {}
-    for start, end, size in lives(problem, Choice()):
-        changes[start] = changes.get(start, 0) + size
-        changes[end] = changes.get(end, 0) - size
-    times = sorted(changes)
-    return times, list(accumulate(changes[time] for time in times))
 
 
 def _changes(problem: Problem) -> list[int]:

@@ -9,7 +9,7 @@ before a backward or update node; within a slot, forward nodes run in their own 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -152,11 +152,17 @@ class Ordered:
 
 def peak(problem: Problem, choice: Choice) -> int:
     """Bytes alive at the worst moment."""
+    return max((total for _, total in profile(problem, choice)), default=0)
+
+
+def profile(problem: Problem, choice: Choice) -> Iterator[tuple[int, int]]:
+    """Times at which the bytes alive change, and how many there are from then on."""
     changes: dict[int, int] = {}
     for start, end, size in lives(problem, choice):
         changes[start] = changes.get(start, 0) + size
         changes[end] = changes.get(end, 0) - size
-    return max(accumulate(changes[time] for time in sorted(changes)), default=0)
+    times = sorted(changes)
+    return zip(times, accumulate(changes[time] for time in times), strict=True)
 
 
 def lives(problem: Problem, choice: Choice) -> Iterable[tuple[int, int, int]]:

@@ -15,13 +15,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from micrograft.planning.recompute_bound import Row, least_work, rows
 from micrograft.planning.recompute_follow import Follower
 from micrograft.planning.recompute_moments import Programme
-from micrograft.planning.recompute_problem import Choice, Problem, lives, peak
+from micrograft.planning.recompute_problem import Choice, Problem, peak, profile
 
 if TYPE_CHECKING:
     from ortools.linear_solver.python import model_builder
@@ -102,7 +101,7 @@ def _counted(problem: Problem, capacity: int) -> Relaxed:
 def _exceeding(problem: Problem, choice: Choice, capacity: int) -> Sequence[int]:
     """Of each stretch of time with more than `capacity` bytes the worst moment, the worst first."""
     found, worst = [], (0, 0)
-    for time, total in _profile(problem, choice):
+    for time, total in profile(problem, choice):
         if total > capacity:
             worst = max(worst, (total, -time))
         elif worst[0]:
@@ -135,20 +134,10 @@ def _tightened(problem: Problem, capacity: int, choice: Choice, found: Sequence[
     """The moments, those with so much more to free at or before which the choice exceeds the capacity."""
     moments = [row.time for row in found]
     excess = [0] * len(found)
-    for time, total in _profile(problem, choice):
+    for time, total in profile(problem, choice):
         index = min(bisect_left(moments, time), len(found) - 1)
         excess[index] = max(excess[index], total - capacity)
     return (replace(row, excess=row.excess + more) for row, more in zip(found, excess, strict=True))
-
-
-def _profile(problem: Problem, choice: Choice) -> Iterator[tuple[int, int]]:
-    """Times at which the bytes alive change, and how many there are from then on."""
-    changes: dict[int, int] = {}
-    for start, end, size in lives(problem, choice):
-        changes[start] = changes.get(start, 0) + size
-        changes[end] = changes.get(end, 0) - size
-    times = sorted(changes)
-    return zip(times, accumulate(changes[time] for time in times), strict=True)
 
 
 def _programme(problem: Problem, capacity: int, found: Sequence[Row]) -> Programme:

@@ -52,7 +52,7 @@ class _Stacking:
             cost, low, high = heapq.heappop(self._pairs)
             if low not in self._stacks or high not in self._stacks:
                 continue
-            now = self._cost(self._stacks[low], self._stacks[high])
+            now = self._cost(self._stacks[low].block, self._stacks[high].block)
             if now is not None and now <= cost:
                 self._join(low, high)
             elif now is not None:  # others have wasted some since
@@ -61,9 +61,10 @@ class _Stacking:
 
     def _join(self, low: int, high: int) -> None:
         one, other = self._stacks.pop(low), self._stacks.pop(high)
-        joined = _on(one, other)
-        self._spare[joined.block.first : joined.block.last + 1] -= _waste(joined, one, other)
-        self._stacks[self._next] = joined
+        joined = _joined(one.block, other.block)
+        self._spare[joined.first : joined.last + 1] -= _waste(joined, one.block, other.block)
+        higher = {index: offset + one.block.size for index, offset in other.offsets.items()}
+        self._stacks[self._next] = Stack(joined, {**one.offsets, **higher})
         for pair in self._pairs_of(self._next):
             heapq.heappush(self._pairs, pair)
         self._next += 1
@@ -79,14 +80,14 @@ class _Stacking:
             if other != key and not each.block.fixed and one.first <= each.block.last and each.block.first <= one.last
         ]
         for _, other in heapq.nsmallest(_PARTNERS, meeting):
-            cost = self._cost(self._stacks[key], self._stacks[other])
+            cost = self._cost(one, self._stacks[other].block)
             if cost is not None:
                 yield cost, min(key, other), max(key, other)
 
-    def _cost(self, one: Stack, other: Stack) -> float | None:
+    def _cost(self, one: Block, other: Block) -> float | None:
         """What is wasted as a share of what can be, summed over time; None where that is too much."""
-        joined = _on(one, other).block
-        waste = _waste(_on(one, other), one, other)
+        joined = _joined(one, other)
+        waste = _waste(joined, one, other)
         spare = self._spare[joined.first : joined.last + 1]
         if np.any(waste > spare):
             return None
@@ -94,16 +95,14 @@ class _Stacking:
         return float(np.sum(waste[wasted] / spare[wasted]))
 
 
-def _on(one: Stack, other: Stack) -> Stack:
-    first, last = min(one.block.first, other.block.first), max(one.block.last, other.block.last)
-    higher = {index: offset + one.block.size for index, offset in other.offsets.items()}
-    return Stack(Block(one.block.size + other.block.size, first, last), {**one.offsets, **higher})
+def _joined(one: Block, other: Block) -> Block:
+    """Of the size of both, alive while either is."""
+    return Block(one.size + other.size, min(one.first, other.first), max(one.last, other.last))
 
 
-def _waste(joined: Stack, *parts: Stack) -> Array:
-    """Words that a stack holds for nothing, at each moment of its life."""
-    start = joined.block.first
-    waste = np.full(joined.block.last - start + 1, joined.block.size)
+def _waste(joined: Block, *parts: Block) -> Array:
+    """Words that a joined block holds for nothing, at each moment of its life."""
+    waste = np.full(joined.last - joined.first + 1, joined.size)
     for each in parts:
-        waste[each.block.first - start : each.block.last + 1 - start] -= each.block.size
+        waste[each.first - joined.first : each.last + 1 - joined.first] -= each.size
     return waste
