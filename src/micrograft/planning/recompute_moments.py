@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     Linear = model_builder.LinearExpr | int
 
 
+_SETTINGS = "limits/gap=0\nmisc/catchctrlc=FALSE\npresolving/donotmultaggr=TRUE"
+"""Of the solver: to the end; interrupts are Python's; counts of equal units stay variables."""
+
+TOLERANCE = 1e-7
+"""Of the solver, as a share: it counts in double precision."""
+
+
 class Programme:
     """Whether a unit runs again, and has by the end of a slot; which computation a reader reads; whether the first one
     is held behind the forward pass."""
@@ -30,46 +37,60 @@ class Programme:
 
         self._problem = problem
         self._capacity = capacity
-        self.model = model_builder.Model()  # type: ignore[no-untyped-call]  # of ortools
-        self._runs = [self.model.new_bool_var("") for _ in problem.units]
-        self._held = [self.model.new_num_var(0, 1, "") for _ in problem.tensors]
+        self._model = model_builder.Model()  # type: ignore[no-untyped-call]  # of ortools
+        self._runs = [self._model.new_bool_var("") for _ in problem.units]
+        self._held = [self._model.new_num_var(0, 1, "") for _ in problem.tensors]
         self._again: dict[tuple[int, int], model_builder.Variable] = {}
         self._again_in: dict[tuple[int, int], model_builder.Variable] = {}
-        self._done: dict[int, list[Linear]] = {}  # slot to, for each unit, whether it has run again by its end
+        self._done: list[dict[int, Linear]] = [{} for _ in problem.units]  # slot to whether it has run by its end
         self._forward = [{problem.unit_of[read.position]: read for read in each.forward} for each in problem.tensors]
         self._backward = [sorted(each.backward, key=lambda read: read.position) for each in problem.tensors]
+        self._leaves: list[list[int]] = [[] for _ in problem.units]  # tensors that a unit leaves
+        for index, tensor in enumerate(problem.tensors):
+            self._leaves[tensor.unit].append(index)
         self._repeats = [unit.latest >= problem.forward for unit in problem.units]
         for runs, repeats in zip(self._runs, self._repeats, strict=True):
             if not repeats:
-                self.model.add(runs <= 0)
+                self._model.add(runs <= 0)
         for index, tensor in enumerate(problem.tensors):
             self._add_reads(index, tensor)
-        self.unit_of_work = math.gcd(*(unit.work for unit in problem.units)) or 1
-        costs = (unit.work // self.unit_of_work for unit in problem.units)
-        self.model.minimize(sum(cost * runs for cost, runs in zip(costs, self._runs, strict=True)))
+        self._unit_of_work = math.gcd(*(unit.work for unit in problem.units)) or 1
+        self._model.minimize(sum(work // self._unit_of_work * count for work, count in self._counts()))
+
+    def _counts(self) -> Iterator[tuple[int, model_builder.Variable]]:
+        """Work, and how many of the units that take so much run again: a branch on that settles more than one on any
+        of them, where a network repeats itself."""
+        alike: dict[int, list[model_builder.Variable]] = {}
+        for unit, runs, repeats in zip(self._problem.units, self._runs, self._repeats, strict=True):
+            if repeats:
+                alike.setdefault(unit.work, []).append(runs)
+        for work, equal in alike.items():
+            count = self._model.new_int_var(0, len(equal), "")
+            self._model.add(count == sum(equal))
+            yield work, count
 
     def _add_reads(self, index: int, tensor: Tensor) -> None:
         """A reader reads the second computation or one that is held; once there is a second one, it is read."""
         runs, held = self._runs[tensor.unit], self._held[index]
         before = None
         for read in self._backward[index]:
-            again = self.model.new_bool_var("")
-            self.model.add(again <= runs)
-            self.model.add(again + held >= 1)
+            again = self._model.new_bool_var("")
+            self._model.add(again <= runs)
+            self._model.add(again + held >= 1)
             if before is not None:
-                self.model.add(before <= again)
+                self._model.add(before <= again)
             self._again[index, read.position] = before = again
         for reader in self._forward[index]:
-            self.model.add(runs + held >= self._runs[reader])
+            self._model.add(runs + held >= self._runs[reader])
 
     def _add_repeated_reads(self) -> None:
         """The same of readers that run again: needed once it counts which computation each of them reads."""
         for index, tensor in enumerate(self._problem.tensors):
             for reader in self._forward[index]:
-                again = self.model.new_bool_var("")
-                self.model.add(again <= self._runs[tensor.unit])
-                self.model.add(again <= self._runs[reader])
-                self.model.add(again + self._held[index] >= self._runs[reader])
+                again = self._model.new_bool_var("")
+                self._model.add(again <= self._runs[tensor.unit])
+                self._model.add(again <= self._runs[reader])
+                self._model.add(again + self._held[index] >= self._runs[reader])
                 self._again_in[index, reader] = again
 
     def free(self, row: Row) -> None:
@@ -80,7 +101,7 @@ class Programme:
             parts += [-words[index] * self._held[index] for index in row.idle]
         else:
             parts = [words[key[0]] * self._again[key] for key in row.waiting]
-        self.model.add(sum(parts) >= -(-row.excess // ALIGNMENT))
+        self._model.add(sum(parts) >= -(-row.excess // ALIGNMENT))
 
     def count(self, time: int) -> None:
         """What is alive at a moment is within the capacity."""
@@ -96,55 +117,70 @@ class Programme:
                 elif problem.time(tensor.node) + tensor.late <= time:
                     parts.append(tensor.size // ALIGNMENT * self._held[index])
         else:
-            slot = (time - problem.time_again(0, problem.forward)) // problem.slot_length + problem.forward
-            moment = _Moment(time, time - problem.time_again(0, slot), self._ran(slot - 1), self._ran(slot))
+            moment = self._add_moment(time)
             for index, tensor in enumerate(problem.tensors):
                 alive += tensor.size * tensor.kept
                 bounds = [] if tensor.kept else [list(self._first(index, moment))]
                 bounds.append(list(self._second(index, moment)))
                 parts += [tensor.size // ALIGNMENT * self._largest(each) for each in bounds if each]
-        self.model.add(sum(parts) <= (self._capacity - alive) // ALIGNMENT)
+        self._model.add(sum(parts) <= (self._capacity - alive) // ALIGNMENT)
 
-    def _ran(self, slot: int) -> list[Linear]:
-        """For each unit, whether it has run again by the end of a slot."""
+    def _add_moment(self, time: int) -> _Moment:
+        """Which units have begun to run again by a moment, which are over, and what follows for their readers."""
         problem = self._problem
-        if slot < problem.forward:
-            return [0] * len(problem.units)
-        if slot not in self._done:
-            found: list[Linear] = []
-            for unit, repeats, runs in zip(problem.units, self._repeats, self._runs, strict=True):
-                found.append(0 if not repeats else runs if slot >= unit.latest else self.model.new_bool_var(""))
-            self._add_sequence(slot, found)
-            for index in range(len(problem.tensors)):
-                self._add_reads_by(index, slot, found)
-            self._done[slot] = found
-        return self._done[slot]
+        slot, offset = divmod(time - problem.time_again(0, problem.forward), problem.slot_length)
+        slot += problem.forward
+        begun: list[Linear] = [0] * len(problem.units)
+        over: list[Linear] = [0] * len(problem.units)
+        reads = [False] * len(problem.units)  # whether it may run again later
+        for number, unit in reversed(list(enumerate(problem.units))):
+            if not self._repeats[number]:
+                continue
+            leaves, runs = self._leaves[number], self._runs[number]
+            last = max((read.position for index in leaves for read in self._backward[index]), default=-1)
+            wanted = any(reads[reader] for index in leaves for reader in self._forward[index])
+            for ran, half in ((begun, 2 * unit.first), (over, 2 * unit.last + 2)):
+                until = slot - (half > offset)
+                ran[number] = self._ran(number, until) if wanted or last > until else runs  # nobody runs for nothing
+            reads[number] = over[number] is not runs
+        for index, tensor in enumerate(problem.tensors):
+            for reader in self._forward[index]:
+                if not (self._repeats[tensor.unit] and self._repeats[reader]):
+                    continue
+                again = self._again_in[index, reader]
+                if over[tensor.unit] is not self._runs[tensor.unit]:
+                    self._model.add(over[tensor.unit] >= begun[reader] + again - self._runs[reader])
+                if not tensor.optional and over[reader] is not self._runs[reader]:
+                    self._model.add(again - begun[tensor.unit] - self._runs[reader] + over[reader] >= -1)
+        return _Moment(time, offset, begun, over)
 
-    def _add_sequence(self, slot: int, found: Sequence[Linear]) -> None:
-        """What has run stays so."""
-        earlier = max((each for each in self._done if each < slot), default=None)
-        later = min((each for each in self._done if each > slot), default=None)
-        for unit, done in enumerate(found):
-            if self._repeats[unit]:
-                self.model.add(done - (self._runs if later is None else self._done[later])[unit] <= 0)
-                if earlier is not None:
-                    self.model.add(self._done[earlier][unit] - done <= 0)
+    def _ran(self, unit: int, slot: int) -> Linear:
+        """Whether a unit has run again by the end of a slot."""
+        if not self._repeats[unit] or slot < self._problem.forward:
+            return 0
+        if slot >= self._problem.units[unit].latest:
+            return self._runs[unit]
+        known = self._done[unit]
+        if slot not in known:
+            done = self._model.new_bool_var("")
+            earlier = max((each for each in known if each < slot), default=None)
+            later = min((each for each in known if each > slot), default=None)
+            self._model.add(done <= (self._runs[unit] if later is None else known[later]))
+            if earlier is not None:
+                self._model.add(known[earlier] <= done)
+            for index in self._leaves[unit]:
+                self._add_reads_by(index, slot, done)
+            known[slot] = done
+        return known[slot]
 
-    def _add_reads_by(self, index: int, slot: int, found: Sequence[Linear]) -> None:
+    def _add_reads_by(self, index: int, slot: int, done: model_builder.Variable) -> None:
         """A second computation is there before it is read; but for a mask, whoever comes behind it reads it."""
-        tensor = self._problem.tensors[index]
-        done = found[tensor.unit]
         for read in self._backward[index]:
             again = self._again[index, read.position]
             if read.position <= slot:
-                self.model.add(again - done <= 0)
-            elif not tensor.optional:
-                self.model.add(again - done >= 0)
-        for reader in self._forward[index]:
-            again = self._again_in[index, reader]
-            self.model.add(done - found[reader] - again >= -1)
-            if not tensor.optional:
-                self.model.add(again - done - self._runs[reader] + found[reader] >= -1)
+                self._model.add(again <= done)
+            elif not self._problem.tensors[index].optional:
+                self._model.add(done <= again)
 
     def _first(self, index: int, moment: _Moment) -> Iterator[Linear]:
         """Lower bounds of whether the first computation is alive: it is if any of them is 1."""
@@ -173,20 +209,46 @@ class Programme:
         computed = moment.ran(tensor.unit, 2 * tensor.last_node + 2)
         if computed is not begun and not tensor.optional:
             yield begun - computed
+        overs = []
         for reader, read in self._forward[index].items():
-            over = moment.over(reader, read)
-            if self._repeats[reader] and over is not self._runs[reader]:
-                yield begun + self._again_in[index, reader] - over - 1
+            if self._repeats[reader]:
+                overs.append(over := moment.over(reader, read))
+                if over is not self._runs[reader]:
+                    yield begun + self._again_in[index, reader] - over - 1
+        if overs and not later and computed is begun:
+            yield begun - sum(overs) - sum(self._other_reads(index))
+
+    def _other_reads(self, index: int) -> Iterator[Linear]:
+        """Why its unit runs again, but for forward units that read this tensor."""
+        for other in self._leaves[self._problem.tensors[index].unit]:
+            yield from (self._again[other, read.position] for read in self._backward[other])
+            if other != index:
+                yield from (self._again_in[other, reader] for reader in self._forward[other])
 
     def _largest(self, bounds: Sequence[Linear]) -> Linear:
-        found = self.model.new_num_var(0, 1, "")
+        found = self._model.new_num_var(0, 1, "")
         for each in bounds:
-            self.model.add(found - each >= 0)
+            self._model.add(found - each >= 0)
         return found
 
-    def gone(self, solver: model_builder.Solver) -> frozenset[int]:
-        """Tensors of which a node behind the forward pass reads the second computation."""
-        return frozenset(index for (index, _), again in self._again.items() if solver.value(again) > 0.5)
+    @property
+    def size(self) -> int:
+        """Inequalities."""
+        return self._model.num_constraints
+
+    def solve(self, nodes: int) -> tuple[model_builder.Solver | None, int]:
+        """SCIP, of ortools, with what it found, None where that was nothing; and a bound of the work, rounded down.
+
+        nodes: of its search tree times inequalities, at most. Deterministic.
+        """
+        from ortools.linear_solver.python import model_builder
+
+        solver = model_builder.Solver("scip")
+        solver.set_solver_specific_parameters(f"limits/nodes={nodes // self.size}\n{_SETTINGS}")
+        status = solver.solve(self._model)
+        if status not in (model_builder.SolveStatus.OPTIMAL, model_builder.SolveStatus.FEASIBLE):
+            return None, 0
+        return solver, self._unit_of_work * math.ceil(solver.best_objective_bound * (1 - TOLERANCE) - TOLERANCE)
 
     def choice(self, solver: model_builder.Solver) -> Choice:
         """What was found; each unit runs as late as its readers and the moments that are counted allow."""
@@ -200,10 +262,8 @@ class Programme:
         wanted: dict[int, list[int]] = {}
         for index, position in again:
             wanted.setdefault(tensors[index].unit, []).append(position)
-        for slot, done in self._done.items():
-            for unit, literal in enumerate(done):
-                if literal is not self._runs[unit] and not isinstance(literal, int) and solver.value(literal) > 0.5:
-                    wanted.setdefault(unit, []).append(slot)
+        for unit, done in enumerate(self._done):
+            wanted.setdefault(unit, []).extend(slot for slot, ran in done.items() if solver.value(ran) > 0.5)
         slots: dict[int, int] = {}
         readers: dict[int, list[int]] = {}
         for index, reader in again_in:
@@ -229,17 +289,17 @@ class Programme:
 
 
 class _Moment:
-    """time: of the moment. offset: in its slot. Which units have run by the end of the slot before, and by its own."""
+    """time: of the moment. offset: in its slot. Which units have begun to run again, and which are over."""
 
-    def __init__(self, time: int, offset: int, before: Sequence[Linear], now: Sequence[Linear]) -> None:
+    def __init__(self, time: int, offset: int, begun: Sequence[Linear], over: Sequence[Linear]) -> None:
         self.time = time
         self._offset = offset
-        self._before = before
-        self._now = now
+        self._begun = begun
+        self._over = over
 
     def ran(self, unit: int, offset: int) -> Linear:
         """Whether a unit has run so far in its slot."""
-        return (self._now if offset <= self._offset else self._before)[unit]
+        return (self._begun if offset <= self._offset else self._over)[unit]
 
     def over(self, reader: int, read: Read) -> Linear:
         """Whether a unit that runs again has read."""

@@ -3,51 +3,37 @@
 First it looks at the moments of the step as it is (`recompute_bound.rows`), and what a second computation holds itself
 is left out. No answer costs less, and what this one lets go is often an answer, and then a best one. Where it holds too
 much at some moments, all that is alive there is counted too (`recompute_moments.py`), and the programme is solved
-again: every optimum on the way bounds the work, and the first one that holds too much nowhere is the best answer. Where
-there are too many tensors for that, the moments are made tighter instead, which only gives better proposals. SCIP
-solves the programme, as part of ortools. It counts in double precision, so its bounds are rounded down by a
-ten-millionth.
+again: every optimum on the way bounds the work, and the first one that holds too much nowhere is the best answer, or
+becomes it when tensors of equal work change places (`recompute_swap.py`). Where there are too many tensors for that,
+the moments are made tighter instead, which only gives better proposals.
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from micrograft.planning.recompute_bound import Row, least_work, rows
 from micrograft.planning.recompute_follow import Follower
-from micrograft.planning.recompute_moments import Programme
+from micrograft.planning.recompute_moments import TOLERANCE, Programme
 from micrograft.planning.recompute_problem import Choice, Problem, peak, profile
+from micrograft.planning.recompute_swap import swap_equals
 
-if TYPE_CHECKING:
-    from ortools.linear_solver.python import model_builder
-
-_NODES = 500
-"""Nodes of the solver's search tree, at most; most programmes are solved at the root."""
+_NODES = 2_000_000
+"""Nodes of the solver's search tree, at most, times inequalities: one of a larger programme takes longer."""
 
 _COUNTED = 500
 """Tensors, at most, where more moments are counted."""
 
-_PROGRAMMES = 10
-"""How often a programme with more moments is solved, at most."""
-
-_SIZE = 40_000
-"""Inequalities of all these programmes, at most: of small ones many are solved, of large ones few."""
-
-_LARGEST = 24_000
-"""Inequalities of one of them, at most: beyond, the solver takes many times longer."""
+_SIZE = 20_000
+"""Inequalities of all programmes, at most: of small ones many are solved, of large ones few."""
 
 _MOMENTS = 4
 """Moments that are added at a time, at most: those that hold most."""
 
 _PROPOSALS = 5
 """How often the moments are made tighter, at most."""
-
-_TOLERANCE = 1e-7
-"""Of the solver, as a share."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +48,7 @@ class Relaxed:
     @property
     def enough(self) -> int:
         """Work at which a search may end: the bound, but for what the solver cannot tell from it."""
-        return int(self.bound * (1 + 2 * _TOLERANCE))
+        return int(self.bound * (1 + 2 * TOLERANCE))
 
 
 def relax(problem: Problem, capacity: int) -> Relaxed:
@@ -71,31 +57,39 @@ def relax(problem: Problem, capacity: int) -> Relaxed:
 
 
 def _counted(problem: Problem, capacity: int) -> Relaxed:
-    """Count at ever more moments until the optimum is an answer."""
+    """Count at ever more moments until there is an answer with no more work than the optimum."""
     found = rows(problem, capacity)
-    programme = _programme(problem, capacity, found)
-    everything = frozenset(range(len(problem.tensors)))
-    bound, proposals, best = least_work(problem, found), list[frozenset[int]](), None
-    counted, size = set[int](), programme.model.num_constraints
-    for _ in range(_PROGRAMMES):
-        solver, least = _solve(programme)
-        bound = max(bound, least)
+    programme, follower = _programme(problem, capacity, found), Follower(problem)
+    best = Relaxed(least_work(problem, found))
+    size, counted = 0, set[int]()
+    while (size := size + programme.size) <= _SIZE:
+        solver, least = programme.solve(_NODES)
+        best = replace(best, bound=max(best.bound, least))
         if solver is None:
             break
-        choice = programme.choice(solver)
-        proposals.append(everything - choice.gone)
-        if peak(problem, choice) <= capacity:
-            if best is None or choice.work(problem) < best.work(problem):
-                best = choice
+        optimum = programme.choice(solver)
+        best = _with(best, problem, capacity, optimum, follower)
+        if best.choice is not None and best.choice.work(problem) <= best.enough:
             break
-        moments = [time for time in _exceeding(problem, choice, capacity) if time not in counted][:_MOMENTS]
+        moments = [time for time in _exceeding(problem, optimum, capacity) if time not in counted][:_MOMENTS]
+        if not moments:
+            break
         for time in moments:
             programme.count(time)
         counted |= set(moments)
-        size += programme.model.num_constraints
-        if not moments or size > _SIZE or programme.model.num_constraints > _LARGEST:
-            break
-    return Relaxed(bound, tuple(proposals), best)
+    return best
+
+
+def _with(best: Relaxed, problem: Problem, capacity: int, optimum: Choice, follower: Follower) -> Relaxed:
+    """With what an optimum proposes, and the answer that it may be, as it is or with other tensors of equal work."""
+    stays = frozenset(range(len(problem.tensors))) - optimum.gone
+    swapped = swap_equals(problem, capacity, follower, stays, best.enough)
+    best = replace(best, proposals=(*best.proposals, stays, swapped.stays))
+    for answer in (optimum, follower.choice(stays), follower.choice(swapped.stays)):
+        less = best.choice is None or answer.work(problem) < best.choice.work(problem)
+        if less and peak(problem, answer) <= capacity:
+            best = replace(best, choice=answer)
+    return best
 
 
 def _exceeding(problem: Problem, choice: Choice, capacity: int) -> Sequence[int]:
@@ -114,20 +108,24 @@ def _proposed(problem: Problem, capacity: int) -> Relaxed:
     """Make the moments tighter until what is proposed is an answer."""
     found = rows(problem, capacity)
     follower = Follower(problem)
-    bound, proposals = least_work(problem, found), list[frozenset[int]]()
+    best = Relaxed(least_work(problem, found))
     for _ in range(_PROPOSALS):
         programme = _programme(problem, capacity, found)
-        solver, least = _solve(programme)
-        bound = bound if proposals else max(bound, least)
+        solver, least = programme.solve(_NODES)
+        if not best.proposals:
+            best = replace(best, bound=max(best.bound, least))
         if solver is None:
             break
-        stays = frozenset(range(len(problem.tensors))) - programme.gone(solver)
-        proposals.append(stays)
+        optimum = programme.choice(solver)
+        best = _with(best, problem, capacity, optimum, follower)
+        if best.choice is not None and best.choice.work(problem) <= best.enough:
+            break
+        stays = frozenset(range(len(problem.tensors))) - optimum.gone
         tightened = list(_tightened(problem, capacity, follower.choice(stays), found))
         if tightened == found:
             break
         found = tightened
-    return Relaxed(bound, tuple(proposals))
+    return best
 
 
 def _tightened(problem: Problem, capacity: int, choice: Choice, found: Sequence[Row]) -> Iterator[Row]:
@@ -145,15 +143,3 @@ def _programme(problem: Problem, capacity: int, found: Sequence[Row]) -> Program
     for row in found:
         programme.free(row)
     return programme
-
-
-def _solve(programme: Programme) -> tuple[model_builder.Solver | None, int]:
-    """The solver with what it found, None where that was nothing, and a bound of the work."""
-    from ortools.linear_solver.python import model_builder
-
-    solver = model_builder.Solver("scip")
-    solver.set_solver_specific_parameters(f"limits/nodes={_NODES}\nlimits/gap=0\nmisc/catchctrlc=FALSE")
-    status = solver.solve(programme.model)
-    if status not in (model_builder.SolveStatus.OPTIMAL, model_builder.SolveStatus.FEASIBLE):
-        return None, 0
-    return solver, programme.unit_of_work * math.ceil(solver.best_objective_bound * (1 - _TOLERANCE) - _TOLERANCE)
