@@ -32,7 +32,8 @@ class Programme:
     """Whether a unit runs again, and has by the end of a slot; which computation a reader reads; whether the first one
     is held behind the forward pass."""
 
-    def __init__(self, problem: Problem, capacity: int) -> None:
+    def __init__(self, problem: Problem, capacity: int, *, alike: bool = True) -> None:
+        """alike: count units of equal work, which proves far more; without, answers are spread more evenly."""
         from ortools.linear_solver.python import model_builder
 
         self._problem = problem
@@ -55,7 +56,9 @@ class Programme:
         for index, tensor in enumerate(problem.tensors):
             self._add_reads(index, tensor)
         self._unit_of_work = math.gcd(*(unit.work for unit in problem.units)) or 1
-        self._model.minimize(sum(work // self._unit_of_work * count for work, count in self._counts()))
+        each = ((unit.work, runs) for unit, runs in zip(problem.units, self._runs, strict=True))
+        works = self._counts() if alike else each
+        self._model.minimize(sum(work // self._unit_of_work * runs for work, runs in works))
 
     def _counts(self) -> Iterator[tuple[int, model_builder.Variable]]:
         """Work, and how many of the units that take so much run again: a branch on that settles more than one on any

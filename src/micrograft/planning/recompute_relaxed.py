@@ -32,7 +32,7 @@ _SIZE = 20_000
 _MOMENTS = 4
 """Moments that are added at a time, at most: those that hold most."""
 
-_PROPOSALS = 5
+_PROPOSALS = 3
 """How often the moments are made tighter, at most."""
 
 
@@ -109,8 +109,8 @@ def _proposed(problem: Problem, capacity: int) -> Relaxed:
     found = rows(problem, capacity)
     follower = Follower(problem)
     best = Relaxed(least_work(problem, found))
-    for _ in range(_PROPOSALS):
-        programme = _programme(problem, capacity, found)
+    for attempt in range(_PROPOSALS):
+        programme = _programme(problem, capacity, found, alike=attempt > 0)
         solver, least = programme.solve(_NODES)
         if not best.proposals:
             best = replace(best, bound=max(best.bound, least))
@@ -138,8 +138,8 @@ def _tightened(problem: Problem, capacity: int, choice: Choice, found: Sequence[
     return (replace(row, excess=row.excess + more) for row, more in zip(found, excess, strict=True))
 
 
-def _programme(problem: Problem, capacity: int, found: Sequence[Row]) -> Programme:
-    programme = Programme(problem, capacity)
+def _programme(problem: Problem, capacity: int, found: Sequence[Row], *, alike: bool = True) -> Programme:
+    programme = Programme(problem, capacity, alike=alike)
     for row in found:
         programme.free(row)
     return programme
