@@ -56,18 +56,18 @@ class Programme:
         for index, tensor in enumerate(problem.tensors):
             self._add_reads(index, tensor)
         self._unit_of_work = math.gcd(*(unit.work for unit in problem.units)) or 1
-        each = ((unit.work, runs) for unit, runs in zip(problem.units, self._runs, strict=True))
-        works = self._counts() if alike else each
-        self._model.minimize(sum(work // self._unit_of_work * runs for work, runs in works))
+        apart = ((unit.work, runs) for unit, runs in zip(problem.units, self._runs, strict=True))
+        works = self._counts() if alike else apart
+        self._model.minimize(sum(work // self._unit_of_work * count for work, count in works))
 
     def _counts(self) -> Iterator[tuple[int, model_builder.Variable]]:
         """Work, and how many of the units that take so much run again: a branch on that settles more than one on any
         of them, where a network repeats itself."""
-        alike: dict[int, list[model_builder.Variable]] = {}
+        equals: dict[int, list[model_builder.Variable]] = {}
         for unit, runs, repeats in zip(self._problem.units, self._runs, self._repeats, strict=True):
             if repeats:
-                alike.setdefault(unit.work, []).append(runs)
-        for work, equal in alike.items():
+                equals.setdefault(unit.work, []).append(runs)
+        for work, equal in equals.items():
             count = self._model.new_int_var(0, len(equal), "")
             self._model.add(count == sum(equal))
             yield work, count

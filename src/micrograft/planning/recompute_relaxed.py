@@ -38,8 +38,8 @@ _PROPOSALS = 3
 
 @dataclass(frozen=True)
 class Relaxed:
-    """bound: no answer in this order costs fewer estimated instructions. proposals: sets of tensors that stay; the last
-    one may be an answer. choice: the best answer among the optima."""
+    """bound: no answer in this order costs fewer estimated instructions. proposals: sets of tensors that stay, of each
+    optimum as it is and with equal ones swapped. choice: the best answer among these."""
 
     bound: int = 0
     proposals: tuple[frozenset[int], ...] = ()
@@ -82,7 +82,7 @@ def _counted(problem: Problem, capacity: int) -> Relaxed:
 
 def _with(best: Relaxed, problem: Problem, capacity: int, optimum: Choice, follower: Follower) -> Relaxed:
     """With what an optimum proposes, and the answer that it may be, as it is or with other tensors of equal work."""
-    stays = frozenset(range(len(problem.tensors))) - optimum.gone
+    stays = _staying(problem, optimum)
     swapped = swap_equals(problem, capacity, follower, stays, best.enough)
     best = replace(best, proposals=(*best.proposals, stays, swapped.stays))
     for answer in (optimum, follower.choice(stays), follower.choice(swapped.stays)):
@@ -90,6 +90,11 @@ def _with(best: Relaxed, problem: Problem, capacity: int, optimum: Choice, follo
         if less and peak(problem, answer) <= capacity:
             best = replace(best, choice=answer)
     return best
+
+
+def _staying(problem: Problem, choice: Choice) -> frozenset[int]:
+    """Tensors of which nobody reads a second computation."""
+    return frozenset(range(len(problem.tensors))) - choice.gone
 
 
 def _exceeding(problem: Problem, choice: Choice, capacity: int) -> Sequence[int]:
@@ -112,7 +117,7 @@ def _proposed(problem: Problem, capacity: int) -> Relaxed:
     for attempt in range(_PROPOSALS):
         programme = _programme(problem, capacity, found, alike=attempt > 0)
         solver, least = programme.solve(_NODES)
-        if not best.proposals:
+        if attempt == 0:  # what is tightened later bounds nothing
             best = replace(best, bound=max(best.bound, least))
         if solver is None:
             break
@@ -120,8 +125,7 @@ def _proposed(problem: Problem, capacity: int) -> Relaxed:
         best = _with(best, problem, capacity, optimum, follower)
         if best.choice is not None and best.choice.work(problem) <= best.enough:
             break
-        stays = frozenset(range(len(problem.tensors))) - optimum.gone
-        tightened = list(_tightened(problem, capacity, follower.choice(stays), found))
+        tightened = list(_tightened(problem, capacity, follower.choice(_staying(problem, optimum)), found))
         if tightened == found:
             break
         found = tightened
