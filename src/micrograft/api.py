@@ -438,7 +438,7 @@ def _link(artifact: Artifact, board: Board) -> tuple[Firmware, int]:
         ("flash", roomy.flash, board.flash.size),
     ):
         if needed > there:
-            fix = "try a method that keeps less, such as head or lora:freeze_a=true, or a larger board"
+            fix = "take a larger board, or a method that keeps less: head keeps least, then bias and lora:freeze_a=true"
             problem = f"the library needs {needed:,} bytes of {memory}, and there are {there:,}"
             raise MicrograftError(problem, where=board.name, fix=fix)
     firmware = build_firmware(files, [], out, board, stack=stack, keep=keep)

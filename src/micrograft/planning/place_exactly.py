@@ -31,6 +31,9 @@ class _Try:
 _TRIES = (_Try(0.05, strong=False), _Try(0.25, strong=True))
 """How it is asked of each set of stacks."""
 
+_MANY = 150
+"""Stacks above which strong reasoning is through with too few of them."""
+
 _LEAST = _Try(1.0, strong=True)
 """How the least capacity is looked for."""
 
@@ -46,6 +49,8 @@ def place_exactly(blocks: Blocks, known: dict[int, int], bound: int) -> tuple[di
     if len(known) > _FEW:
         every = [stack(blocks, known, bound, *most) for most in _STACKS]
         for attempt, stacks in product(_TRIES, every):
+            if attempt.strong and len(stacks) > _MANY:
+                continue
             offsets, _ = _solve(stacks, bound, bound, attempt)
             if offsets is not None:
                 return _unstacked(stacks, offsets), bound

@@ -78,6 +78,11 @@ class Recomputation:
         """Likewise the best answer in this order; 0 where this is proven best."""
         return (self.extra - self.order_bound) / max(self.step, 1)
 
+    @property
+    def proven(self) -> bool:
+        """Whether it is best in this order, but for what a solver of double precision cannot tell from it."""
+        return self.order_gap < 1e-6
+
     def to_json(self) -> dict[str, float]:
         return {**asdict(self), "share": self.share, "gap": self.gap, "order_gap": self.order_gap}
 

@@ -80,13 +80,14 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
     """The same step in an arena of at most `budget` bytes. Raises MicrograftError where that cannot be.
 
     Where the buffers of the best answers do not lie within the budget, those of the heuristics' often do: a solver that
-    fills every byte at many moments leaves them no room to move. What is proven is proven of `budget`.
+    fills every byte at many moments leaves them no room to move. It is asked again only if it has proven its answer.
+    What is proven is proven of `budget`.
     """
     if plan.arena <= budget:
         return plan
     aim, least, first = budget, plan.arena, None
     for left in reversed(range(_ATTEMPTS + 1)):
-        hard = effort or Effort() if left else NONE
+        hard = effort or Effort() if left and (first is None or first.recomputation.proven) else NONE
         found = rematerialize(plan.schedule, results, aim if left else budget, hard, plan.sample)
         if isinstance(found, Unreachable):
             if aim == budget:
@@ -114,7 +115,7 @@ def _too_small(plan: Plan, found: Unreachable, budget: int) -> MicrograftError:
     known = "no recomputation makes it fit" if found.proven else "no recomputation was found that makes it fit"
     again = f", or {found.smallest:,} if much is computed again" if found.smallest < plan.arena else ""
     problem = f"the step needs an arena of {plan.arena:,} bytes{again}, and it may have {budget:,}; {known}"
-    fix = "try a method that keeps less, such as head, bias or lora:freeze_a=true, or a larger arena"
+    fix = "take a larger arena, or a method that keeps less: head keeps least, then bias and lora:freeze_a=true"
     return MicrograftError(problem, where="planning", fix=fix)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from micrograft.planning.plan import ALIGNMENT
@@ -19,13 +20,31 @@ if TYPE_CHECKING:
     from ortools.linear_solver.python import model_builder
 
     Linear = model_builder.LinearExpr | int
+    Bound = tuple[Linear, bool]
+    """What something is at least, and whether that may be negative."""
 
 
-_SETTINGS = "limits/gap=0\nmisc/catchctrlc=FALSE\npresolving/donotmultaggr=TRUE"
-"""Of the solver: to the end; interrupts are Python's; counts of equal units stay variables."""
+_SETTINGS = "misc/catchctrlc=FALSE\npresolving/donotmultaggr=TRUE"
+"""Of the solver: interrupts are Python's; counts of equal units stay variables."""
+
+_NODES = 2_000_000
+"""Nodes of the solver's search tree, at most, times inequalities: one of a larger programme takes longer."""
+
+_LARGE = 5_000
+"""Inequalities above which it takes longer still, and there are fewer."""
 
 TOLERANCE = 1e-7
 """Of the solver, as a share: it counts in double precision."""
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """choice: what was found. bound: there is none with less work, rounded down. ended: whether it is as good as was
+    asked for, rather than the best by the time that the solver gave up."""
+
+    choice: Choice
+    bound: int
+    ended: bool
 
 
 class Programme:
@@ -178,25 +197,25 @@ class Programme:
 
     def _add_reads_by(self, index: int, slot: int, done: model_builder.Variable) -> None:
         """A second computation is there before it is read; but for a mask, whoever comes behind it reads it."""
-        for read in self._backward[index]:
-            again = self._again[index, read.position]
-            if read.position <= slot:
-                self._model.add(again <= done)
-            elif not self._problem.tensors[index].optional:
-                self._model.add(done <= again)
+        before = [read.position for read in self._backward[index] if read.position <= slot]
+        behind = [read.position for read in self._backward[index] if read.position > slot]
+        if before:
+            self._model.add(self._again[index, before[-1]] <= done)
+        if behind and not self._problem.tensors[index].optional:
+            self._model.add(done <= self._again[index, behind[0]])
 
-    def _first(self, index: int, moment: _Moment) -> Iterator[Linear]:
+    def _first(self, index: int, moment: _Moment) -> Iterator[Bound]:
         """Lower bounds of whether the first computation is alive: it is if any of them is 1."""
         for read in self._backward[index]:
             if self._problem.time(read.position) + 2 - read.early > moment.time:
-                yield 1 - self._again[index, read.position]
+                yield 1 - self._again[index, read.position], False
                 break
         for reader, read in self._forward[index].items():
             over = moment.over(reader, read)
             if self._repeats[reader] and over is not self._runs[reader]:
-                yield self._runs[reader] - self._again_in[index, reader] - over
+                yield self._runs[reader] - self._again_in[index, reader] - over, True
 
-    def _second(self, index: int, moment: _Moment) -> Iterator[Linear]:
+    def _second(self, index: int, moment: _Moment) -> Iterator[Bound]:
         """The same of the second computation."""
         tensor = self._problem.tensors[index]
         begun = moment.ran(tensor.unit, 2 * tensor.node + tensor.late)
@@ -205,21 +224,21 @@ class Programme:
         ends = [(self._problem.time(read.position) + 2 - read.early, read.position) for read in self._backward[index]]
         later = [position for end, position in ends if end > moment.time]
         if later and not tensor.optional:
-            yield begun
+            yield begun, False
             return
         if later:
-            yield begun + self._again[index, later[-1]] - 1
+            yield begun + self._again[index, later[-1]] - 1, True
         computed = moment.ran(tensor.unit, 2 * tensor.last_node + 2)
         if computed is not begun and not tensor.optional:
-            yield begun - computed
+            yield begun - computed, False
         overs = []
         for reader, read in self._forward[index].items():
             if self._repeats[reader]:
                 overs.append(over := moment.over(reader, read))
                 if over is not self._runs[reader]:
-                    yield begun + self._again_in[index, reader] - over - 1
+                    yield begun + self._again_in[index, reader] - over - 1, True
         if overs and not later and computed is begun:
-            yield begun - sum(overs) - sum(self._other_reads(index))
+            yield begun - sum(overs) - sum(self._other_reads(index)), True
 
     def _other_reads(self, index: int) -> Iterator[Linear]:
         """Why its unit runs again, but for forward units that read this tensor."""
@@ -228,9 +247,12 @@ class Programme:
             if other != index:
                 yield from (self._again_in[other, reader] for reader in self._forward[other])
 
-    def _largest(self, bounds: Sequence[Linear]) -> Linear:
+    def _largest(self, bounds: Sequence[Bound]) -> Linear:
+        """What is at least 0 and each of these."""
+        if len(bounds) == 1 and not bounds[0][1]:
+            return bounds[0][0]
         found = self._model.new_num_var(0, 1, "")
-        for each in bounds:
+        for each, _ in bounds:
             self._model.add(found - each >= 0)
         return found
 
@@ -239,21 +261,26 @@ class Programme:
         """Inequalities."""
         return self._model.num_constraints
 
-    def solve(self, nodes: int) -> tuple[model_builder.Solver | None, int]:
-        """SCIP, of ortools, with what it found, None where that was nothing; and a bound of the work, rounded down.
+    def solve(self, known: int = 0, gap: float = 0.0) -> Optimum | None:
+        """SCIP, of ortools; None where it found nothing. Deterministic.
 
-        nodes: of its search tree times inequalities, at most. Deterministic.
+        known: a bound of the work. gap: a share of the work by which what is found may exceed that bound or its own.
         """
         from ortools.linear_solver.python import model_builder
 
+        nodes = _NODES // self.size * _LARGE // max(self.size, _LARGE)
+        enough = known / self._unit_of_work * (1 + gap) + 0.5  # what is minimized is whole
         solver = model_builder.Solver("scip")
-        solver.set_solver_specific_parameters(f"limits/nodes={nodes // self.size}\n{_SETTINGS}")
+        limits = f"limits/nodes={nodes}\nlimits/gap={gap}\nlimits/primal={enough}"
+        solver.set_solver_specific_parameters(f"{limits}\n{_SETTINGS}")
         status = solver.solve(self._model)
         if status not in (model_builder.SolveStatus.OPTIMAL, model_builder.SolveStatus.FEASIBLE):
-            return None, 0
-        return solver, self._unit_of_work * math.ceil(solver.best_objective_bound * (1 - TOLERANCE) - TOLERANCE)
+            return None
+        ended = status == model_builder.SolveStatus.OPTIMAL or bool(solver.objective_value <= enough)
+        bound = math.ceil(solver.best_objective_bound * (1 - TOLERANCE) - TOLERANCE)
+        return Optimum(self._choice(solver), self._unit_of_work * bound, ended)
 
-    def choice(self, solver: model_builder.Solver) -> Choice:
+    def _choice(self, solver: model_builder.Solver) -> Choice:
         """What was found; each unit runs as late as its readers and the moments that are counted allow."""
         tensors = self._problem.tensors
         again = {key for key, literal in self._again.items() if solver.value(literal) > 0.5}

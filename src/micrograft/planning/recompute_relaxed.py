@@ -10,27 +10,32 @@ the moments are made tighter instead, which only gives better proposals.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from micrograft.planning.recompute_bound import Row, least_work, rows
 from micrograft.planning.recompute_follow import Follower
-from micrograft.planning.recompute_moments import TOLERANCE, Programme
+from micrograft.planning.recompute_moments import TOLERANCE, Optimum, Programme
 from micrograft.planning.recompute_problem import Choice, Problem, peak, profile
 from micrograft.planning.recompute_swap import swap_equals
-
-_NODES = 2_000_000
-"""Nodes of the solver's search tree, at most, times inequalities: one of a larger programme takes longer."""
 
 _COUNTED = 500
 """Tensors, at most, where more moments are counted."""
 
-_SIZE = 20_000
+_MOMENTS = 8
+"""Moments that are added at a time, at most: those that hold most."""
+
+_SIZE = 100_000
 """Inequalities of all programmes, at most: of small ones many are solved, of large ones few."""
 
-_MOMENTS = 4
-"""Moments that are added at a time, at most: those that hold most."""
+_GAP = 0.005
+"""Share of the work by which an optimum may be missed as long as there are moments to count: they raise it far more."""
+
+_IDLE = 2
+"""Programmes one after the other whose optimum takes no more work than the bound that was known, at most: it is the
+best answer's then, and what holds too much is left to a search."""
 
 _PROPOSALS = 3
 """How often the moments are made tighter, at most."""
@@ -61,31 +66,38 @@ def _counted(problem: Problem, capacity: int) -> Relaxed:
     found = rows(problem, capacity)
     programme, follower = _programme(problem, capacity, found), Follower(problem)
     best = Relaxed(least_work(problem, found))
-    size, counted = 0, set[int]()
+    size, counted, gap, idle = 0, set[int](), 0.0, 0
     while (size := size + programme.size) <= _SIZE:
-        solver, least = programme.solve(_NODES)
-        best = replace(best, bound=max(best.bound, least))
-        if solver is None:
+        known = best.enough
+        optimum = programme.solve(best.bound, gap)
+        if optimum is None:
             break
-        optimum = programme.choice(solver)
         best = _with(best, problem, capacity, optimum, follower)
-        if best.choice is not None and best.choice.work(problem) <= best.enough:
+        work = optimum.choice.work(problem)
+        reached = math.inf if best.choice is None else best.choice.work(problem)
+        if reached <= best.enough or (gap and not optimum.ended):
             break
-        moments = [time for time in _exceeding(problem, optimum, capacity) if time not in counted][:_MOMENTS]
-        if not moments:
+        moments = [time for time in _exceeding(problem, optimum.choice, capacity) if time not in counted][:_MOMENTS]
+        if gap and (reached <= work or not moments):
+            gap = 0.0
+            continue
+        idle = idle + 1 if counted and work <= known else 0
+        if not moments or idle == _IDLE:
             break
+        gap = _GAP
         for time in moments:
             programme.count(time)
         counted |= set(moments)
     return best
 
 
-def _with(best: Relaxed, problem: Problem, capacity: int, optimum: Choice, follower: Follower) -> Relaxed:
-    """With what an optimum proposes, and the answer that it may be, as it is or with other tensors of equal work."""
-    stays = _staying(problem, optimum)
-    swapped = swap_equals(problem, capacity, follower, stays, best.enough)
+def _with(best: Relaxed, problem: Problem, capacity: int, optimum: Optimum, follower: Follower) -> Relaxed:
+    """With its bound and what it proposes, and the answer that it may be, as it is or with equals swapped."""
+    best = replace(best, bound=max(best.bound, optimum.bound))
+    stays = _staying(problem, optimum.choice)
+    swapped = swap_equals(problem, capacity, follower, stays, max(best.enough, optimum.choice.work(problem)))
     best = replace(best, proposals=(*best.proposals, stays, swapped.stays))
-    for answer in (optimum, follower.choice(stays), follower.choice(swapped.stays)):
+    for answer in (optimum.choice, follower.choice(stays), follower.choice(swapped.stays)):
         less = best.choice is None or answer.work(problem) < best.choice.work(problem)
         if less and peak(problem, answer) <= capacity:
             best = replace(best, choice=answer)
@@ -116,16 +128,15 @@ def _proposed(problem: Problem, capacity: int) -> Relaxed:
     best = Relaxed(least_work(problem, found))
     for attempt in range(_PROPOSALS):
         programme = _programme(problem, capacity, found, alike=attempt > 0)
-        solver, least = programme.solve(_NODES)
-        if attempt == 0:  # what is tightened later bounds nothing
-            best = replace(best, bound=max(best.bound, least))
-        if solver is None:
+        optimum = programme.solve()
+        if optimum is None:
             break
-        optimum = programme.choice(solver)
+        if attempt > 0:  # what is tightened bounds nothing
+            optimum = replace(optimum, bound=0)
         best = _with(best, problem, capacity, optimum, follower)
         if best.choice is not None and best.choice.work(problem) <= best.enough:
             break
-        tightened = list(_tightened(problem, capacity, follower.choice(_staying(problem, optimum)), found))
+        tightened = list(_tightened(problem, capacity, follower.choice(_staying(problem, optimum.choice)), found))
         if tightened == found:
             break
         found = tightened

@@ -29,7 +29,10 @@ _SOLVED = 800
 it finds anything. Other orders are not tried then either."""
 
 _ORDERED = 200
-"""Nodes, at most, for a solver that chooses their order too."""
+"""Nodes, at most, for a solver that chooses their order too; tensors, at most, where it proves what it finds."""
+
+_MINOR = 1e-4
+"""Share of a step's work that is not worth another look where there are more tensors than `_ORDERED`."""
 
 _ROUNDS = 3
 """How often the order follows the answer and the answer the order."""
@@ -117,7 +120,7 @@ class _Search:
                 break
             others = [self._greedy(other, bound, best) for other in self._other_orders(best or start)]
             found = min((each for each in others if each is not None), key=lambda each: each.work, default=best)
-            if found is None or (best is not None and found.work >= best.work):
+            if found is None or (best is not None and self._minor(best, found.work)):
                 break
             best = found
         return best, bound
@@ -166,7 +169,7 @@ class _Search:
             relaxed = self.relax(problem)
             found = self._answer(found, relaxed, relaxed.enough, found) or found
         bound = relaxed.bound
-        if (found is not None and found.work <= relaxed.enough) or not self._solves(problem):
+        if (found is not None and self._minor(found, relaxed.enough)) or not self._solves(problem):
             return found, Proof(bound)
         choice, proof = search_exactly(problem, self.capacity, found.choice if found else None, self.effort, bound)
         return (replace(found or start, choice=choice) if choice is not None else None), proof
@@ -176,6 +179,11 @@ class _Search:
         if not self._solves(start.problem) or len(start.problem.nodes) > _ORDERED:
             return found, Proof(0)
         return search_jointly(start.schedule, self.results, self.sample, self.capacity, found, self.effort)
+
+    def _minor(self, found: Ordered, work: int) -> bool:
+        """Whether an answer with so little work, if there is one, is not worth what it takes to find it."""
+        large = len(found.problem.tensors) > _ORDERED and not math.isinf(self.effort.work)
+        return found.work <= work + (_MINOR * found.problem.work if large else 0)
 
     def _solves(self, problem: Problem) -> bool:
         small = len(problem.tensors) <= _SOLVED or math.isinf(self.effort.work)
