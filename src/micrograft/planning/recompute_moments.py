@@ -31,7 +31,7 @@ _NODES = 2_000_000
 """Nodes of the solver's search tree, at most, times inequalities: one of a larger programme takes longer."""
 
 _LARGE = 5_000
-"""Inequalities above which it takes longer still, and there are fewer."""
+"""Inequalities above which it takes longer still, and there are fewer again."""
 
 TOLERANCE = 1e-7
 """Of the solver, as a share: it counts in double precision."""
@@ -261,14 +261,15 @@ class Programme:
         """Inequalities."""
         return self._model.num_constraints
 
-    def solve(self, known: int = 0, gap: float = 0.0) -> Optimum | None:
+    def solve(self, known: int = 0, gap: float = 0.0, share: float = 1.0) -> Optimum | None:
         """SCIP, of ortools; None where it found nothing. Deterministic.
 
         known: a bound of the work. gap: a share of the work by which what is found may exceed that bound or its own.
+        share: of the search that is done before the solver gives up.
         """
         from ortools.linear_solver.python import model_builder
 
-        nodes = _NODES // self.size * _LARGE // max(self.size, _LARGE)
+        nodes = int(share * _NODES / self.size * min(1, _LARGE / self.size))
         enough = known / self._unit_of_work * (1 + gap) + 0.5  # what is minimized is whole
         solver = model_builder.Solver("scip")
         limits = f"limits/nodes={nodes}\nlimits/gap={gap}\nlimits/primal={enough}"
