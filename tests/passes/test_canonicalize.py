@@ -212,3 +212,15 @@ def test_param_without_layout_is_untouched() -> None:
     drawing = Drawing()
     graph = drawing.graph(drawing.add("mul", drawing.input(1, 3), drawing.param("p", 3)))
     assert canonicalize(graph).params[0] is graph.params[0]
+
+
+def test_layers_with_weights_of_their_own_have_names_of_their_own() -> None:
+    """Where several had one name they are called after their weights; one that runs twice keeps its name."""
+    drawing = Drawing()
+    x = drawing.input(2, 4)
+    weights = {name: drawing.param(name, 4, 4) for name in ("b.u", "b.weight", "fc.weight", "enc.weight", "c.w")}
+    layers = (("b", "b.u"), ("b", "b.weight"), ("b", "fc.weight"), ("fc", "enc.weight"), ("c", "c.w"), ("c", "c.w"))
+    for origin, weight in layers:
+        x = drawing.add("linear", x, weights[weight], origin=origin)
+    after = canonicalize(drawing.graph(x))
+    assert [node.origin for node in after.nodes] == ["b.u", "b", "b_2", "fc", "c", "c"]

@@ -22,6 +22,7 @@ from micrograft.peft.scheme import LayerScheme, Scheme
 from micrograft.peft.sparse import Sparse
 from micrograft.reference import run
 from tests.networks import mlp, residual_cnn
+from tests.passes.drawing import Drawing
 
 WEIGHTS = 3 * 9 * 8 + 2 * 8 * 9 * 8 + 8 * 9 * 12 + 12 * 4
 BIASES = 8 + 8 + 8 + 12 + 4
@@ -135,3 +136,12 @@ def test_what_matches_nothing_is_refused(method: Method, sentence: str) -> None:
     """A pattern that fits no layer is refused with the names of those that there are."""
     with pytest.raises(MicrograftError, match=sentence):
         apply_methods(network(), [method], Start())
+
+
+def test_an_adapter_named_like_a_tensor_of_the_network_is_refused() -> None:
+    """A module with a detour that somebody wrote by hand: an adapter could hold one of the two only."""
+    drawing = Drawing()
+    y = drawing.add("linear", drawing.input(1, 4), drawing.param("fc.lora_A.weight", 4, 4), origin="fc.lora_A")
+    graph = drawing.graph(drawing.add("linear", y, drawing.param("fc.weight", 3, 4), origin="fc"))
+    with pytest.raises(MicrograftError, match=r"there would be two tensors 'fc\.lora_A\.weight'"):
+        apply_methods(graph, [LoRA()], Start())

@@ -1,4 +1,7 @@
-"""Brings an imported graph to the one form that all later passes know: channels last, biases in their layers."""
+"""Brings an imported graph to the one form that all later passes know: channels last, biases in their layers.
+
+Layers with weights have names of their own then.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from micrograft.passes.fuse_bias import fuse_bias
 from micrograft.passes.fuse_gates import fuse_gates
 from micrograft.passes.fuse_group_norm import fuse_group_norm
 from micrograft.passes.fuse_normalization import fuse_normalization
+from micrograft.passes.name_layers import name_layers
 from micrograft.passes.pack_attention import pack_attention
 from micrograft.passes.permute_columns import permute_columns
 from micrograft.passes.prune import prune
@@ -31,6 +35,7 @@ _STEPS = (
     fuse_bias,
     absorb_layouts,
     prune,
+    name_layers,
 )
 """A reader that is dead would keep a parameter from being laid out anew, so these go first."""
 

@@ -10,6 +10,7 @@ import fnmatch
 import re
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -56,10 +57,14 @@ class Method(ABC):
 def apply_methods(graph: Graph, methods: Sequence[Method], start: Start) -> Graph:
     """Apply several methods to one network; the order in which they are given does not matter.
 
-    Raises MicrograftError where one of them finds nothing to train.
+    Raises MicrograftError where one of them finds nothing to train, or adds a tensor of a name that there is.
     """
     for method in sorted(methods, key=lambda method: (method.adds, method.name)):
         graph = check(method.apply(graph, start), f"method {method.name}")
+    names = Counter(param.source for param in graph.params if param.learnable)
+    if twice := [name for name, count in names.items() if count > 1]:
+        what = f"there would be two tensors {twice[0]!r}, which an adapter cannot tell apart"
+        raise MicrograftError(what, fix="leave that layer out of the method's targets, or rename it")
     return graph
 
 
