@@ -41,25 +41,47 @@ static inline float mg_from_bits(uint32_t bits) {
     return pun.value;
 }
 
+/* Where a compiler's builtin may be a call of libm's, to set errno, the instruction is spelled out. */
+
 /* a*b + c, rounded once. */
 static inline float mg_fma(float a, float b, float c) {
-#if defined(__ARM_FEATURE_FMA) || defined(__FMA__) || defined(__aarch64__) || defined(__riscv_f)
-    return __builtin_fmaf(a, b, c);
-#else
+#if !(defined(__ARM_FEATURE_FMA) || defined(__FMA__) || defined(__aarch64__) || defined(__riscv_f))
     return mg_soft_fma(a, b, c);
+#elif defined(__NO_MATH_ERRNO__) || !defined(__clang__)
+    return __builtin_fmaf(a, b, c);
+#elif defined(__arm__)
+    __asm__("vfma.f32 %0, %1, %2" : "+t"(c) : "t"(a), "t"(b));
+    return c;
+#elif defined(__aarch64__)
+    __asm__("fmadd %s0, %s1, %s2, %s0" : "+w"(c) : "w"(a), "w"(b));
+    return c;
+#elif defined(__riscv_f)
+    __asm__("fmadd.s %0, %1, %2, %0" : "+f"(c) : "f"(a), "f"(b));
+    return c;
+#else
+    __asm__("vfmadd231ss %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
+    return c;
 #endif
 }
 
 /* The square root, rounded once. */
 static inline float mg_sqrt(float x) {
 #if defined(__arm__) && defined(__ARM_FP) && (__ARM_FP & 4)
-    float root;  /* spelled out: __builtin_sqrtf may become a call of libm's sqrtf, to set errno */
-    __asm__("vsqrt.f32 %0, %1" : "=t"(root) : "t"(x));
-    return root;
-#elif defined(__SSE2__) || defined(__aarch64__) || defined(__riscv_f)
-    return __builtin_sqrtf(x);  /* one instruction under -fno-math-errno */
-#else
+    __asm__("vsqrt.f32 %0, %1" : "=t"(x) : "t"(x));
+    return x;
+#elif !(defined(__SSE2__) || defined(__aarch64__) || defined(__riscv_f))
     return mg_soft_sqrt(x);
+#elif defined(__NO_MATH_ERRNO__)
+    return __builtin_sqrtf(x);
+#elif defined(__aarch64__)
+    __asm__("fsqrt %s0, %s1" : "=w"(x) : "w"(x));
+    return x;
+#elif defined(__riscv_f)
+    __asm__("fsqrt.s %0, %1" : "=f"(x) : "f"(x));
+    return x;
+#else
+    __asm__("sqrtss %1, %0" : "=x"(x) : "x"(x));
+    return x;
 #endif
 }
 
