@@ -13,7 +13,7 @@ from micrograft.codegen.artifact import ADAPTER_HEADER_BYTES, Artifact, Library
 from micrograft.codegen.model import ACCESSES, Constants, Function, write_function
 from micrograft.codegen.runtime import KERNELS, headers_of, runtime_files
 from micrograft.codegen.weights import initial_name, weights_header, weights_source
-from micrograft.codegen.writer import float_literal
+from micrograft.codegen.writer import comment, float_literal
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Port
 from micrograft.ir.types import DType, Value
@@ -30,7 +30,7 @@ def emit(library: Library, directory: Path) -> Artifact:
     for name, text in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     sources = (directory / f"{library.name}.c", directory / f"{library.name}_weights.c")
     kernels = tuple(KERNELS / Path(name).name for name in files if name.startswith("runtime/") and name.endswith(".c"))
     functions = ["init", "input", "predict"]
@@ -99,6 +99,7 @@ def _context(library: Library) -> dict[str, object]:
         "memory": memory,
         "slots": slots,
         "layout": _layout,
+        "comment": comment,
         "shape": _shape,
     }
     if library.step is None or target is None:

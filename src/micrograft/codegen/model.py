@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from micrograft.codegen.artifact import Library
 from micrograft.codegen.weights import table_name
-from micrograft.codegen.writer import call, literal, struct
+from micrograft.codegen.writer import call, comment, literal, struct
 from micrograft.ir.graph import Node, Phase
 from micrograft.ir.types import Value
 from micrograft.ops import operator_of
@@ -130,7 +130,7 @@ def write_function(library: Library, plan: Plan, result: Value, constants: Const
             inside = not inside
             lines.append("    if (due) {" if inside else "    }")
         indent = 2 * INDENT if inside else INDENT
-        lines.append(f"{' ' * indent}/* {describe(node)} */")
+        lines.append(f"{' ' * indent}{comment(describe(node))}")
         for kernel in calls:
             lines += _call(kernel, constants.name(kernel, node.origin), locations, indent)
     parts[-1] += ["    }"] if inside else []
@@ -170,8 +170,7 @@ def describe(node: Node) -> str:
     """What a node does, for a comment: the layer, the operator and the shapes."""
     shapes = " x ".join(_shape(value) for value in node.inputs[:1])
     layer = f"{node.origin}: " if node.origin else ""
-    text = f"{layer}{node.op} {shapes} -> {_shape(node.outputs[0])}"
-    return text.replace("*/", "* /")
+    return f"{layer}{node.op} {shapes} -> {_shape(node.outputs[0])}"
 
 
 def _shape(value: Value) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from micrograft.codegen.artifact import Library
-from micrograft.codegen.writer import table
+from micrograft.codegen.writer import comment, table
 from micrograft.ir.types import Array, Value
 from micrograft.ops.builder import c_name
 
@@ -61,8 +61,8 @@ def weights_header(library: Library) -> str:
         "",
     ]
     for name, (value, _, source) in tables(library).items():
-        shape = ", ".join(map(str, value.shape))
-        lines.append(f"extern const {value.dtype.c} {name}[{value.type.size}]; /* {source}: ({shape}) */")
+        what = comment(f"{source}: ({', '.join(map(str, value.shape))})")
+        lines.append(f"extern const {value.dtype.c} {name}[{value.type.size}]; {what}")
     return "\n".join([*lines, "", "#endif", ""])
 
 
@@ -70,5 +70,5 @@ def weights_source(library: Library) -> str:
     """The tables themselves."""
     parts = [f'/* {library.name}: tables in flash. Written by micrograft. */\n#include "{library.name}_weights.h"\n']
     for name, (value, data, source) in tables(library).items():
-        parts.append(f"/* {source} */\nconst {value.dtype.c} {name}[{value.type.size}] = {{\n{table(data)}\n}};\n")
+        parts.append(f"{comment(source)}\nconst {value.dtype.c} {name}[{value.type.size}] = {{\n{table(data)}\n}};\n")
     return "\n".join(parts)

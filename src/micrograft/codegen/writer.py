@@ -1,4 +1,4 @@
-"""C text for values and calls: literals, tables, wrapped argument lists."""
+"""C text for values and calls: literals, tables, wrapped argument lists, comments."""
 
 from __future__ import annotations
 
@@ -64,6 +64,16 @@ def wrapped(items: Iterable[str], indent: int) -> str:
         left -= len(piece) + 1
     lines.append(" ".join(line))
     return "\n".join(" " * indent + each for each in lines)
+
+
+def comment(text: str) -> str:
+    """A comment of one line, whatever the user's names in it.
+
+    >>> comment("block*/conv: linear"), comment("a\\nb /* c")
+    ('/* block* /conv: linear */', '/* a b / * c */')
+    """
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return f"/* {line.replace('*/', '* /').replace('/*', '/ *')} */"
 
 
 def call(function: str, arguments: Sequence[str], indent: int) -> str:
