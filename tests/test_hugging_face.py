@@ -189,6 +189,34 @@ def test_rank_stabilised_lora(tmp_path: Path) -> None:
     agree(load_peft(network_of(Mlp), tmp_path).predict(x[:, 0]), answers(model, x))
 
 
+class Recurrent(nn.Module):
+    """A GRU in front of attention and a head: only the head is a module that multiplies by its own weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(3, 4, batch_first=True)
+        self.attn = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, _ = self.gru(x)
+        return self.head(self.attn(y, y, y, need_weights=False)[0][:, -1])
+
+
+def test_only_modules_are_adapted(tmp_path: Path) -> None:
+    """PEFT would pass over a layer that a larger module computes: it is refused. Modules saved whole bring their parts."""
+    torch.manual_seed(0)
+    module, x = Recurrent().eval(), np.random.default_rng(0).standard_normal((8, 1, 5, 3)).astype(np.float32)
+    network = loaded(module, (1, 5, 3))
+    for target in ("gru.weight_ih_l0", "attn.in_proj", "attn.out_proj"):
+        for method in (LoRA(rank=2, targets=target), IA3(target)):
+            with pytest.raises(MicrograftError, match=f"{target}: Hugging Face PEFT adapts modules"):
+                save_peft(get_peft_model(network, method), tmp_path / "out")
+    model = trained(network, (LoRA(rank=2, targets="head"), Bias()), x, np.arange(8) % 3)
+    save_peft(model, tmp_path / "adapter")
+    agree(answers(peft.PeftModel.from_pretrained(module, tmp_path / "adapter"), x), model.predict(x[:, 0]))
+
+
 def _saved(folder: Path, **changes: Any) -> Path:
     """A small adapter of Mlp as PEFT saves it, its configuration changed."""
     config = peft.LoraConfig(r=2, target_modules=["fc2"])

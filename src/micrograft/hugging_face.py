@@ -53,6 +53,7 @@ def save_peft(model: PeftModel, folder: Path | str) -> None:
     _refuse_codes(model)
     tensors = _to_torch(model.library.graph, model.tensors)
     layers = _layers(tensors)
+    _refuse_functional(model.network, layers)
     config = _config(model, tensors, layers)
     tensors |= _saved_modules(model.network, tensors, config["modules_to_save"] or ())
     named = {_key(name, layers): np.ascontiguousarray(data) for name, data in tensors.items()}
@@ -67,6 +68,35 @@ def _refuse_codes(model: PeftModel) -> None:
     if codes is not None:
         fix = "train float32 additions to the int8 network (--additions float32), or save with `save`"
         raise MicrograftError(f"{codes} holds codes, which PEFT has not", fix=fix)
+
+
+def _refuse_functional(network: Graph, layers: Collection[str]) -> None:
+    """Raises MicrograftError for a layer that is no module: PEFT adapts what a module computes with its own weight."""
+    names = {param.source for param in network.params}
+    for node in network.nodes:
+        if node.origin not in layers or len(node.inputs) < 2 or operator_of(node).role(1) != "weight":
+            continue
+        weight = network.param(node.inputs[1].name)
+        if not _is_module(node.origin, weight.source if weight is not None else "", names):
+            what = "Hugging Face PEFT adapts modules, and this layer is computed by the one around it"
+            fix = "leave it out of targets, or save in micrograft's own format"
+            raise MicrograftError(what, where=node.origin, fix=fix)
+
+
+def _is_module(layer: str, weight: str, names: Collection[str]) -> bool:
+    """Whether the names say that a layer is a module: it has a weight or a bias, or shares another module's weight.
+
+    >>> names = ["fc.weight", "fc.bias", "block.u", "attn.in_proj_weight", "attn.out_proj.weight"]
+    >>> _is_module("fc", "fc.weight", names), _is_module("tied", "fc.weight", names)
+    (True, True)
+    >>> _is_module("block", "block.u", names), _is_module("attn.out_proj", "attn.out_proj.weight", names)
+    (False, False)
+    """
+    module, _, part = layer.rpartition(".")
+    if part == "out_proj" and any(f"{module}.{role}_proj_weight" in names for role in ("in", "q")):
+        return False  # nn.MultiheadAttention multiplies by that weight itself
+    shared = weight.endswith(".weight") and not weight.startswith(f"{layer}.")
+    return f"{layer}.weight" in names or f"{layer}.bias" in names or shared
 
 
 def load_peft(network: Graph, folder: Path | str) -> PeftModel:
@@ -185,7 +215,10 @@ def _config(model: PeftModel, tensors: Mapping[str, Array], layers: list[str]) -
         )
     others = {name: name.rpartition(".")[0] for name in tensors if not name.endswith(_PARTS)}
     whole = list(dict.fromkeys(layer for name, layer in others.items() if not name.endswith(".bias")))
-    biases = [layer for layer in others.values() if layer not in whole]
+    biases = [layer for name, layer in others.items() if not set(_around(name)) & set(whole)]
+    if lost := [layer for layer in layers if set(_around(layer)) & set(whole)]:
+        what = "Hugging Face PEFT saves the module around this layer whole, and then adapts no part of it"
+        raise MicrograftError(what, where=lost[0], fix="train one of the two, or save in micrograft's own format")
     config: dict[str, Any] = {
         "auto_mapping": None,
         "base_model_name_or_path": None,
@@ -208,6 +241,16 @@ def _config(model: PeftModel, tensors: Mapping[str, Array], layers: list[str]) -
     return config | {"peft_type": "IA3", "feedforward_modules": [], "init_ia3_weights": True}
 
 
+def _around(name: str) -> list[str]:
+    """The modules around a tensor or a module, outermost first.
+
+    >>> _around("block.attn.weight")
+    ['block', 'block.attn']
+    """
+    parts = name.split(".")[:-1]
+    return [".".join(parts[: count + 1]) for count in range(len(parts))]
+
+
 def _bias_word(trained: Collection[str], layers: Collection[str]) -> str:
     """PEFT's word for the layers whose biases are trained."""
     if not trained:
@@ -221,7 +264,7 @@ def _saved_modules(network: Graph, tensors: Mapping[str, Array], saved: Collecti
     lacking = {
         param.source: param.to_user(param.data)
         for param in network.params
-        if ends and param.source.rpartition(".")[0].endswith(ends) and param.source not in tensors
+        if any(module.endswith(ends) for module in _around(param.source)) and param.source not in tensors
     }
     return _to_torch(network, lacking)
 
