@@ -204,7 +204,7 @@ class Recurrent(nn.Module):
 
 
 def test_only_modules_are_adapted(tmp_path: Path) -> None:
-    """PEFT would pass over a layer that a larger module computes: it is refused. Modules saved whole bring their parts."""
+    """PEFT would pass over a layer that a larger module computes, so it is refused. Whole modules are saved whole."""
     torch.manual_seed(0)
     module, x = Recurrent().eval(), np.random.default_rng(0).standard_normal((8, 1, 5, 3)).astype(np.float32)
     network = loaded(module, (1, 5, 3))

@@ -166,8 +166,20 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
 
+_HEADERS = (
+    "arm_acle", "assert", "complex", "ctype", "errno", "features", "fenv", "float", "inttypes", "iso646", "limits",
+    "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
+    "tgmath", "time", "wchar", "wctype",
+)  # fmt: skip
+"""C's own: a file of that name in the library's folder would be read in its place."""
+
+
 def check_name(name: str) -> str:
-    """A library's name, which prefixes all its C names. Raises MicrograftError where C would not take it."""
+    """A library's name, which prefixes all its C names and files. Raises MicrograftError where C would not take it, or
+    where one of the files would take the place of another."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise MicrograftError(f"{name!r} cannot prefix C names: use lower-case letters, digits and underscores.")
+    if name in ("main", "mg", *_HEADERS) or name.startswith("mg_"):
+        what = f"{name!r} cannot name a library: main, the names of C's own headers, and mg are taken"
+        raise MicrograftError(what, fix="choose another with --name")
     return name
