@@ -10,6 +10,7 @@ import pytest
 from micrograft import api
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
+from micrograft.ops.normalization import NormalizationAttrs
 from micrograft.passes.attach_optimizer import SGD
 from micrograft.peft import methods
 from micrograft.peft.bias import Bias
@@ -21,6 +22,7 @@ from micrograft.peft.method import Method, Start, apply_methods
 from micrograft.peft.scheme import LayerScheme, Scheme
 from micrograft.peft.sparse import Sparse
 from micrograft.reference import run
+from micrograft.search.candidates import candidates
 from tests.networks import mlp, residual_cnn
 from tests.passes.drawing import Drawing
 
@@ -145,3 +147,15 @@ def test_an_adapter_named_like_a_tensor_of_the_network_is_refused() -> None:
     graph = drawing.graph(drawing.add("linear", y, drawing.param("fc.weight", 3, 4), origin="fc"))
     with pytest.raises(MicrograftError, match=r"there would be two tensors 'fc\.lora_A\.weight'"):
         apply_methods(graph, [LoRA()], Start())
+
+
+def test_a_network_without_layers_to_adapt() -> None:
+    """It is said as it is, whatever else is trained, and plans for the network leave such methods out."""
+    drawing = Drawing()
+    x, affine = drawing.input(1, 4), (drawing.param("norm.weight", 4), drawing.param("norm.bias", 4))
+    attrs = NormalizationAttrs(1e-5)
+    graph = drawing.graph(drawing.add("layer_norm", x, *affine, attrs=attrs, origin="norm"))
+    for chosen in ([LoRA()], [Bias(), LoRA()]):
+        with pytest.raises(MicrograftError, match="the network has no linear or conv with a frozen weight of its own"):
+            apply_methods(graph, chosen, Start())
+    assert (Bias(), Head()) in [recipe.methods for recipe in candidates(graph, api.Recipe((Head(),)))]

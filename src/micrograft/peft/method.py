@@ -118,18 +118,33 @@ def exactly(layer: str) -> str:
     return "^" + re.sub(r"([*?[])", r"[\1]", layer)
 
 
+def adaptable(graph: Graph, ops: Sequence[str]) -> list[Node]:
+    """The nodes of these operators with a frozen weight of the network's own."""
+    frozen = {param.name for param in graph.params if not param.trainable}
+    return [node for node in graph.nodes if node.op in ops and node.inputs[1].name in frozen]
+
+
 def layers_to_adapt(graph: Graph, ops: Sequence[str], pattern: str) -> list[Node]:
-    """The nodes of these operators with a frozen weight of the network's own, whose layer fits `pattern`.
+    """Those of `adaptable` whose layer fits `pattern`.
 
     Raises MicrograftError naming the layers that there are, where none fits.
     """
-    frozen = {param.name for param in graph.params if not param.trainable}
-    layers = [node for node in graph.nodes if node.op in ops and node.inputs[1].name in frozen]
+    layers = adaptable(graph, ops)
     chosen = [node for node in layers if matches(node.origin, pattern)]
-    if not layers and graph.trainable:
-        what = "No layer is left to adapt: other methods train the weights of all"
-        raise MicrograftError(what, fix="leave some out of it, or train this method alone")
+    if not layers:
+        raise MicrograftError(_none_to_adapt(graph, ops))
     if not chosen:
-        names = ", ".join(dict.fromkeys(node.origin for node in layers)) or "none"
+        names = ", ".join(dict.fromkeys(node.origin for node in layers))
         raise MicrograftError(f"No layer fits targets={pattern!r}; the layers that can be adapted are {names}.")
     return chosen
+
+
+def _none_to_adapt(graph: Graph, ops: Sequence[str]) -> str:
+    """Why no layer can be adapted."""
+    trained = {param.name for param in graph.trainable}
+    whole = any(node.op in ops and node.inputs[1].name in trained for node in graph.nodes)
+    if whole or any(node.op.startswith("sparse_") for node in graph.nodes):
+        what = "No layer is left to adapt: other methods train the weights of all"
+        return f"{what}; leave some out of it, or train this method alone"
+    kinds = " or ".join(op for op in ops if not op.startswith("quantized_"))
+    return f"No layer can be adapted: the network has no {kinds} with a frozen weight of its own."

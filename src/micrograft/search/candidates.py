@@ -11,7 +11,7 @@ from micrograft.peft.full import Full
 from micrograft.peft.head import Head
 from micrograft.peft.ia3 import IA3
 from micrograft.peft.lora import LoRA
-from micrograft.peft.method import Method, exactly, layers_to_adapt
+from micrograft.peft.method import Method, adaptable, exactly
 from micrograft.recipe import Recipe
 from micrograft.search.pieces import Piece, compose, head_pieces, pieces
 
@@ -118,7 +118,7 @@ def layered(network: Graph) -> Iterator[frozenset[Piece]]:
 
 def _last(network: Graph, share: float) -> str:
     """The pattern of the last layers that LoRA adapts beside the head; "" where that is none or all of them."""
-    nodes = layers_to_adapt(network, ("linear", "conv", "quantized_conv"), "")
+    nodes = adaptable(network, ("linear", "conv", "quantized_conv"))
     layers = list(dict.fromkeys(node.origin for node in nodes if "|" not in node.origin))[:-1]
     count = round(share * len(layers))
     return pattern(layers[-count:]) if 0 < count < len(layers) else ""

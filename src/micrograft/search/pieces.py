@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Value
 from micrograft.ops import operator_of
 from micrograft.peft.lora import LoRA
-from micrograft.peft.method import Method, exactly, layers_to_adapt
+from micrograft.peft.method import Method, adaptable, exactly
 from micrograft.peft.scheme import LayerScheme, Scheme
 from micrograft.peft.sparse import Sparse
 
@@ -114,11 +113,7 @@ def _of_tensor(node: Node, value: Value, role: str | None, ratios: Sequence[floa
 
 
 def _lora_layers(network: Graph) -> Iterator[str]:
-    try:
-        nodes = layers_to_adapt(network, _ADAPTED, "")
-    except MicrograftError:
-        return
-    for node in nodes:
+    for node in adaptable(network, _ADAPTED):
         conv = getattr(node.attrs, "conv", node.attrs)
         if getattr(conv, "groups", 1) == 1 and "|" not in node.origin:
             yield node.origin
