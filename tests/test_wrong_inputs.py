@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
+from safetensors.numpy import load_file, save_file
 
 from micrograft.boards import boards
 from micrograft.cli import main
@@ -72,6 +74,19 @@ def other_rank(adapter: Path) -> None:
     (adapter / "record.json").write_text(json.dumps(record))
 
 
+def no_number(adapter: Path) -> None:
+    file = adapter / "adapter.safetensors"
+    tensors = load_file(file)
+    save_file({name: np.full_like(data, np.nan) for name, data in tensors.items()}, file)
+
+
+def no_weights(folder: Path) -> None:
+    model = onnx.load(folder / "net.onnx")
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.nan * onnx.numpy_helper.to_array(weight), weight.name))
+    onnx.save(model, folder / "net.onnx")
+
+
 def mine(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out" / "thesis.txt").write_text("years of work")
@@ -118,6 +133,12 @@ CASES = (
     Case("no layer of that name", train("--method lora:targets=attention"), "conv, head"),
     Case("an unknown optimizer", train("--optimizer adamx:lr=1"), "known are sgd, adam, adamw"),
     Case("a learning rate below zero", train("--optimizer sgd:lr=-1"), "learning rate"),
+    Case("a learning rate that float32 has not", train("--optimizer sgd:lr=1e39"), "learning rate"),
+    Case("a weight decay below zero", train("--optimizer adamw:weight_decay=-1"), "weight decay"),
+    Case("a momentum that is no number", train("--optimizer sgd:momentum=nan"), "momentum nan is not a number from 0"),
+    Case("a mean over nothing new", train("--optimizer adam:beta2=1"), "beta2 1.0 is not a number from 0 to below 1"),
+    Case("an alpha that is no number", train("--method lora:alpha=nan"), "alpha is nan"),
+    Case("weights that are no numbers", train(), "it has an element that is no number", no_weights),
     Case("clipping that cannot be read", train("--clip hard"), "write a norm such as 1, tensor:1, or none"),
     Case("clipping to nothing", train("--clip 0"), "norm"),
     Case("accumulation over nothing", train("--accumulate 0"), "accumulated"),
@@ -131,6 +152,7 @@ CASES = (
     Case("no adapter", PREDICT + " --adapter {}/adapter", "there is no record.json"),
     Case("a foreign adapter", PREDICT + " --adapter {}/adapter", "belongs to another network", foreign_adapter),
     Case("a cut adapter", PREDICT + " --adapter {}/adapter", "not a readable safetensors", own_adapter(cut_tensors)),
+    Case("adapters that are no numbers", PREDICT + " --adapter {}/adapter", "no number", own_adapter(no_number)),
     Case("another method's record", PREDICT + " --adapter {}/adapter", "does not fit", own_adapter(other_rank)),
     Case(
         "a record that is none",

@@ -88,6 +88,8 @@ def load(
     drawn from `seed`. Raises MicrograftError in one sentence for whatever cannot be imported.
     """
     graph = import_model(model, example=example, shapes=shapes)
+    if broken := next((param for param in graph.params if np.isnan(param.data).any()), None):
+        raise MicrograftError("it has an element that is no number", where=f"weight {broken.source!r}")
     graph = fuse_quantization(eliminate_transposes(canonicalize(graph)))
     return replace_head(float_head(graph), classes, seed) if classes is not None else graph
 
@@ -164,7 +166,7 @@ def with_parameters(library: Library, values: Mapping[str, Array]) -> Library:
     """The same library, starting from other parameters.
 
     values: by the user's names, in the user's layout; every trained parameter, and whatever frozen ones are to be
-    replaced. Raises MicrograftError where one is missing or has another shape.
+    replaced. Raises MicrograftError where one is missing, has another shape or an element that is no number.
     """
 
     def placed(param: Param) -> Param:
@@ -175,6 +177,8 @@ def with_parameters(library: Library, values: Mapping[str, Array]) -> Library:
         given, shape = values[param.source], param.to_user(param.data).shape
         if given.shape != shape:
             raise MicrograftError(f"the adapter's {param.source!r} has shape {given.shape}, not {shape}")
+        if given.dtype.kind == "f" and np.isnan(given).any():
+            raise MicrograftError(f"the adapter's {param.source!r} has an element that is no number")
         return replace(param, data=param.stored(given))
 
     graph = replace(library.graph, params=tuple(map(placed, library.graph.params)))
@@ -282,7 +286,7 @@ def train(
             loss = runner.train_step(samples.x[index], samples.y[index])
             losses.append(loss)
             if not np.isfinite(loss):
-                fix = "lower the learning rate, or switch clipping on"
+                fix = "lower the learning rate, or clip gradients to a smaller norm"
                 raise MicrograftError(f"the loss is {loss} at step {len(losses)}", where="training", fix=fix)
             if progress is not None:
                 progress("training", len(losses), total, loss)

@@ -144,8 +144,12 @@ def attach_optimizer(
 
 
 def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) -> None:
-    if not optimizer.lr >= 0 or not np.isfinite(optimizer.lr):
-        raise MicrograftError(f"The learning rate {optimizer.lr} is not a finite number of at least 0.")
+    for name, word in (("lr", "learning rate"), ("weight_decay", "weight decay"), ("eps", "eps")):
+        if not 0 <= (value := getattr(optimizer, name, 0.0)) <= np.finfo(np.float32).max:
+            raise MicrograftError(f"The {word} {value} is not a finite number of at least 0.")
+    for name in ("momentum", "beta1", "beta2"):
+        if not 0 <= (value := getattr(optimizer, name, 0.0)) < 1:
+            raise MicrograftError(f"The optimizer's {name} {value} is not a number from 0 to below 1.")
     if isinstance(optimizer, SGD) and optimizer.residue and optimizer.momentum:
         raise MicrograftError("residue goes with plain SGD, without momentum.")
     if clip is not None and not clip.norm > 0:

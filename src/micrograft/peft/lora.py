@@ -45,6 +45,8 @@ class LoRA(Method):
     def apply(self, graph: Graph, start: Start) -> Graph:
         if self.rank < 1:
             raise MicrograftError(f"LoRA's rank is {self.rank}; it must be at least 1.")
+        if self.alpha is not None and not math.isfinite(self.alpha):
+            raise MicrograftError(f"LoRA's alpha is {self.alpha}; it must be a finite number.")
         chosen = layers_to_adapt(graph, ("linear", "conv", "quantized_linear", "quantized_conv"), self.targets)
         chosen = [node for node in chosen if _groups(node) == 1]
         _refuse_scaled(graph, chosen)
