@@ -68,10 +68,15 @@ def cut_tensors(adapter: Path) -> None:
     file.write_bytes(file.read_bytes()[:-9])
 
 
-def other_rank(adapter: Path) -> None:
-    record = json.loads((adapter / "record.json").read_text())
-    record["recipe"]["method"] = "lora:rank=3"
-    (adapter / "record.json").write_text(json.dumps(record))
+def recorded(**changes: object) -> Prepare:
+    """An adapter in whose record some words of the recipe were changed."""
+
+    def spoil(adapter: Path) -> None:
+        record = json.loads((adapter / "record.json").read_text())
+        record["recipe"] |= changes
+        (adapter / "record.json").write_text(json.dumps(record))
+
+    return own_adapter(spoil)
 
 
 def no_number(adapter: Path) -> None:
@@ -153,7 +158,13 @@ CASES = (
     Case("a foreign adapter", PREDICT + " --adapter {}/adapter", "belongs to another network", foreign_adapter),
     Case("a cut adapter", PREDICT + " --adapter {}/adapter", "not a readable safetensors", own_adapter(cut_tensors)),
     Case("adapters that are no numbers", PREDICT + " --adapter {}/adapter", "no number", own_adapter(no_number)),
-    Case("another method's record", PREDICT + " --adapter {}/adapter", "does not fit", own_adapter(other_rank)),
+    Case("another method's record", PREDICT + " --adapter {}/adapter", "does not fit", recorded(method="lora:rank=3")),
+    *(
+        Case(
+            f"a record's {name} {value!r}", PREDICT + " --adapter {}/adapter", "record.json", recorded(**{name: value})
+        )
+        for name, value in {"seed": -1, "arena": "x", "classes": "q", "gradients": [], "shapes": {"x": "no"}}.items()
+    ),
     Case(
         "a record that is none",
         PREDICT + " --adapter {}/adapter",
@@ -219,3 +230,6 @@ def test_a_mistyped_command_line_ends_with_2() -> None:
     """Options and commands that do not exist are click's to refuse."""
     assert CliRunner().invoke(main, ["train", "net.onnx", "--dta", "x"]).exit_code == 2
     assert CliRunner().invoke(main, ["trian"]).exit_code == 2
+    for command, option in (("train", "--seed"), ("train", "--shuffle"), ("search", "--seed")):
+        words = [command, "net.onnx", "--data", "data.npz", "--out", "out", option, "-1"]
+        assert CliRunner().invoke(main, words).exit_code == 2

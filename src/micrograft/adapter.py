@@ -24,6 +24,7 @@ from micrograft.ir.types import Array
 from micrograft.peft.sparse import chosen_channels
 from micrograft.precision import quantize_as
 from micrograft.quantization.observers import Ranges
+from micrograft.recipe import is_whole
 from micrograft.spec import clip_text, methods_text, optimizer_text, parse_clip, parse_methods, parse_optimizer
 
 TENSORS = "adapter.safetensors"
@@ -42,6 +43,17 @@ class Origin:
     seed: int = 0
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     ranges: Ranges | None = None
+
+    def __post_init__(self) -> None:
+        """Raises MicrograftError for what `load` cannot be told."""
+        sizes = [size for shape in self.shapes.values() for size in shape]
+        for name, value, fits in (
+            ("number of classes", self.classes, self.classes is None or is_whole(self.classes, 1)),
+            ("seed", self.seed, is_whole(self.seed, 0)),
+            ("set of shapes", self.shapes, all(is_whole(size, 1) for size in sizes)),
+        ):
+            if not fits:
+                raise MicrograftError(f"{value!r} is no {name}")
 
     def load(self, model: Path | str) -> Graph:
         """The network. Raises MicrograftError."""
@@ -149,6 +161,8 @@ def read_adapter(folder: Path) -> Adapter:
         origin, digest = Origin(words["classes"], words["classes_seed"], shapes, ranges), str(record["digest"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MicrograftError(f"{RECORD} is not complete: {error} is missing or wrong", where=where) from error
+    except MicrograftError as error:
+        raise MicrograftError(f"{RECORD} is not right: {error}", where=where) from error
     return Adapter(recipe, origin, _read_tensors(folder / TENSORS), digest, where)
 
 

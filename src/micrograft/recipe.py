@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
 
 from micrograft.boards import Board
+from micrograft.errors import MicrograftError
 from micrograft.ir.types import Array
 from micrograft.passes.attach_optimizer import SGD, Clip, Optimizer
 from micrograft.peft.method import Method
@@ -20,6 +23,8 @@ GRADIENTS: tuple[Gradients, ...] = get_args(Gradients)
 
 Additions = Literal["float32", "int16", "int8"]
 """What an int8 network's adapters and head are held in."""
+
+ADDITIONS: tuple[Additions, ...] = get_args(Additions)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,28 @@ class Recipe:
     additions: Additions = "float32"
     truncate: int = 0
     reversible: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises MicrograftError for what is no such setting: a person, or a record, may say anything."""
+        share = isinstance(self.arena, float) and 0 < self.arena <= 1
+        right = {
+            "loss": isinstance(self.loss, str),
+            "accumulate": is_whole(self.accumulate),
+            "seed": is_whole(self.seed, 0),
+            "name": isinstance(self.name, str),
+            "arena": self.arena is None or share or is_whole(self.arena, 1),
+            "gradients": self.gradients in GRADIENTS,
+            "additions": self.additions in ADDITIONS,
+            "truncate": is_whole(self.truncate, 0),
+            "reversible": isinstance(self.reversible, bool),
+        }
+        for name in (name for name, fits in right.items() if not fits):
+            raise MicrograftError(f"{getattr(self, name)!r} is no {name} of a recipe")
+
+
+def is_whole(value: object, least: float = -math.inf) -> bool:
+    """Whether it is a whole number of at least `least`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def usual_gradients(board: Board | None) -> Gradients:

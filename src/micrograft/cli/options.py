@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import click
 
 from micrograft.passes.differentiate import LOSSES
-from micrograft.recipe import GRADIENTS, Additions
+from micrograft.recipe import ADDITIONS, GRADIENTS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,7 +54,7 @@ INTEGERS = options(
     ),
     click.option(
         "--additions",
-        type=click.Choice(get_args(Additions)),
+        type=click.Choice(ADDITIONS),
         help="What an int8 network's adapters and head are held in; by default as the gradients.",
     ),
 )
@@ -82,7 +82,7 @@ HOW = options(
         show_default=True,
         help="Rebuild what reversible blocks read from what they gave, where that saves memory.",
     ),
-    click.option("--seed", default=0, show_default=True, help="Of new parameters."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of new parameters."),
     click.option("--name", default="model", show_default=True, help="Prefix of all names in the C library."),
     PRECISION,
     CALIBRATION,

@@ -49,7 +49,9 @@ from micrograft.spec import parse_clip, parse_optimizer
     click.option("--again", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds that decide."),
     click.option("--optimizer", default="sgd:lr=0.05", show_default=True, help="And lr/4, and 4 times lr, and on."),
     click.option("--clip", default="tensor:1", show_default=True, help="As for train."),
-    click.option("--seed", default=0, show_default=True, help="Of new parameters and of the evolution."),
+    click.option(
+        "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of new parameters and the evolution."
+    ),
     click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default all cores."),
     click.option("--cluster", metavar="ADDRESS", help="Run the trials on a Ray cluster; `auto` finds one."),
     click.option("--store", type=PATH, metavar="DIR", help="What was measured; by default trials in --out."),

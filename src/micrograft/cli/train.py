@@ -31,7 +31,12 @@ from micrograft.samples import read_data
     click.option("--board", metavar="BOARD", help="Run there (emulated), unless --on says otherwise."),
     ON,
     click.option("--epochs", type=click.IntRange(min=0), default=1, show_default=True, help="Times through the data."),
-    click.option("--shuffle", type=int, metavar="SEED", help="Another order in each epoch; else the order given."),
+    click.option(
+        "--shuffle",
+        type=click.IntRange(min=0),
+        metavar="SEED",
+        help="Another order in each epoch; else the order given.",
+    ),
     click.option("--out", type=PATH, metavar="DIR", help="Write the adapter, the record and a report there."),
     click.option("--explain", is_flag=True, help="Plan what would lower the peak, for the report."),
     LIMITS,

@@ -144,8 +144,9 @@ def attach_optimizer(
 
 
 def _check_settings(optimizer: Optimizer, clip: Clip | None, accumulate: int) -> None:
+    largest = float(np.finfo(np.float32).max)
     for name, word in (("lr", "learning rate"), ("weight_decay", "weight decay"), ("eps", "eps")):
-        if not 0 <= (value := getattr(optimizer, name, 0.0)) <= np.finfo(np.float32).max:
+        if not 0 <= (value := getattr(optimizer, name, 0.0)) <= largest:
             raise MicrograftError(f"The {word} {value} is not a finite number of at least 0.")
     for name in ("momentum", "beta1", "beta2"):
         if not 0 <= (value := getattr(optimizer, name, 0.0)) < 1:
