@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from micrograft.api import Progress, freeze, host, predict
+from micrograft.codegen.artifact import Library
 from micrograft.codegen.weights import tables
-from micrograft.ir.graph import Graph, Port
-from micrograft.ir.types import DType, TensorType, Value
+from micrograft.ir.graph import Graph, Port, identity
+from micrograft.ir.types import Array, DType, TensorType, Value
 from micrograft.precision import Quantized
 from micrograft.report.record import QuantizationRecord
 from micrograft.samples import Samples, check_inputs, check_targets
@@ -25,16 +26,21 @@ def compare(
     record = QuantizationRecord(tuple(noise), len(quantized.samples), *sizes)
     if judge is None or judge.y is None:
         return record
-    classes = before.output.value.shape[-1]
-    label = Port(Value("label", TensorType((1,), DType.INT32)), (0,))
+    *rows, classes = before.output.value.shape
+    labels = Port(Value("labels", TensorType(tuple(rows), DType.INT32)), identity(len(rows)))
     x = check_inputs(judge.x, before.input)
-    y = check_targets(judge.y, label, classes, len(x)).ravel()
-    found = []
-    for library, samples in ((before, x), (after, check_inputs(judge.x, after.input))):
-        with host(library) as runner:
-            found.append(predict(runner, samples, progress).reshape(len(x), classes).argmax(axis=-1))
+    y = check_targets(judge.y, labels, classes, len(x))
+    found = [_classes(before, x, progress), _classes(after, check_inputs(judge.x, after.input), progress)]
     shares = [float(np.mean(each == y)) for each in found]
     return replace(
         record, judged=len(x), accuracy_float32=shares[0], accuracy_int8=shares[1],
         same_class=float(np.mean(found[0] == found[1])),
     )  # fmt: skip
+
+
+def _classes(library: Library, x: Array, progress: Progress | None) -> Array:
+    """The class of the largest logit in each row of the output: (samples, *rows)."""
+    with host(library) as runner:
+        answers = predict(runner, x, progress)
+    port = library.output
+    return np.stack([port.from_user(each.reshape(port.user_shape)).argmax(axis=-1) for each in answers])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from micrograft import api, precision
+from micrograft.comparison import compare
 from micrograft.errors import MicrograftError
 from micrograft.ir.graph import Graph
 from micrograft.ir.types import Array, DType
@@ -20,7 +21,7 @@ from micrograft.quantization.observers import MSE, MinMax, Observer, Percentile
 from micrograft.quantization.quantize import quantize
 from micrograft.quantization.scheme import LAYERS, scheme
 from micrograft.reference import run
-from micrograft.samples import check_inputs
+from micrograft.samples import Samples, check_inputs
 from tests.frontends import torch_networks, zoo_networks
 from tests.frontends.torch_networks import Case, trained
 from tests.int8_networks import SHARED
@@ -131,6 +132,15 @@ def test_noise_points_at_the_layer_that_hurts() -> None:
     assert min(noise, key=lambda layer: layer.alone).layer == "block.conv1"
     before, after = good.noise()[-1].together, noise[-1].together
     assert before is not None and after is not None and after < before - 6
+
+
+def test_labels_of_each_position_are_judged() -> None:
+    """A network with an answer in each row is compared on a label for each, as it is trained."""
+    sketch, x = Sketch("rows", (1, 5, 4)), real((1, 5, 4))
+    network = sketch.done(sketch.linear(sketch.input, 3, "head"))
+    labels = answers(network, x)[:, 0].argmax(axis=-1)
+    record = compare(network, precision.quantize(network, x), Samples(x, labels))
+    assert record.accuracy_float32 == 1 and record.same_class == record.accuracy_int8 and record.same_class > 0.9
 
 
 def test_the_same_ranges_give_the_same_network() -> None:
