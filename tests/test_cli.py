@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
@@ -16,7 +17,7 @@ from micrograft.adapter import read_adapter
 from micrograft.boards import boards
 from micrograft.cli import main
 from micrograft.peft import methods
-from tests.tiny import SHAPE, data, write_data, write_network
+from tests.tiny import CLASSES, SHAPE, data, write_data, write_network
 
 METHOD = "lora:rank=2,freeze_a=true"
 OPTIMIZER = "sgd:lr=0.1"
@@ -177,6 +178,17 @@ def test_predict_without_an_adapter_agrees_with_onnx_runtime(place: Path) -> Non
     np.testing.assert_allclose(np.load(place / "plain.npz")["y"], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_predict_says_which_of_several_outputs_it_writes(place: Path, tmp_path: Path) -> None:
+    """The first; all are named."""
+    network = onnx.load(place / "net.onnx")
+    network.graph.output.append(onnx.helper.make_tensor_value_info("p", onnx.TensorProto.FLOAT, [1, 4, 1, 1]))
+    onnx.save(network, tmp_path / "net.onnx")
+    write_data(tmp_path / "data.npz")
+    result = run(tmp_path, "predict", "--data", "data.npz", "--out", "answers.npz")
+    assert "note: the network has 2 outputs (y, p); only the first counts" in result.stderr
+    assert np.load(tmp_path / "answers.npz")["y"].shape == (12, CLASSES)
+
+
 def test_a_new_head_is_rebuilt_from_the_record(place: Path, tmp_path: Path) -> None:
     """`predict` needs no --classes: the adapter's record has it, and the seed that it was drawn from."""
     words = ("--classes", "4", "--seed", "3", "--method", "head", "--optimizer", OPTIMIZER)
@@ -222,6 +234,9 @@ def test_options_that_an_adapter_answers_are_refused_beside_it(place: Path, tmp_
     out = str(tmp_path / "out")
     result = run(place, "build", "--adapter", "adapter", "--method", "head", "--out", out, status=1)
     assert "--method and --adapter exclude each other" in result.stderr
+    words = ("predict", "--adapter", "adapter", "--data", "data.npz", "--out", out)
+    result = run(place, *words, "--classes", "9", status=1)
+    assert "--classes and --adapter exclude each other" in result.stderr
 
 
 INT8 = ("--precision", "int8", "--calibration", "data.npz")

@@ -116,6 +116,8 @@ CASES = (
     Case("a negative label", train(), "y: label -1 is outside 0 to 2", data_with(y=np.full(12, -1))),
     Case("a number that is not finite", train(), "x: sample 5 has a number that is not", data_with(x=NOT_FINITE)),
     Case("numbers as classes", train("--loss cross_entropy"), "class indices are integers", data_with(y=np.ones(12))),
+    Case("classes as numbers", train(), "class indices are integers", data_with(y=np.ones(12))),
+    Case("auto beside a method", train("--method auto+head"), "auto stands alone"),
     Case("fewer labels than samples", train(), "there are 7 targets for 12 samples", data_with(y=np.zeros(7, int))),
     Case("no samples", train(), "there are no samples", data_with(x=X[:0], y=np.zeros(0, int))),
     Case("data without y", train(), "it has no y", lambda folder: np.savez(folder / "data.npz", x=X)),

@@ -106,7 +106,8 @@ def check_targets(y: Array, port: Port, classes: int, count: int, where: str = "
     if len(y) != count if y.ndim else True:
         raise MicrograftError(f"there are {len(y) if y.ndim else 0} targets for {count} samples", where=where)
     if port.value.dtype is not DType.INT32:
-        return _check_floats(y, port.user_shape, where, "the loss takes")
+        fix = "such a loss is of numbers; class indices are integers, and then the loss is cross-entropy"
+        return _check_floats(y, port.user_shape, where, "the loss takes", fix)
     if not np.issubdtype(y.dtype, np.integer):
         raise MicrograftError(f"class indices are integers, but these are {y.dtype}", where=where)
     labels = y.reshape(count, -1)
@@ -121,7 +122,7 @@ def check_targets(y: Array, port: Port, classes: int, count: int, where: str = "
     return labels.astype(np.int32).reshape(count, *port.value.shape)
 
 
-def _check_floats(array: Array, shape: Shape, where: str, taker: str) -> Array:
+def _check_floats(array: Array, shape: Shape, where: str, taker: str, fix: str = "") -> Array:
     if array.ndim < 1 or len(array) == 0:
         raise MicrograftError("there are no samples", where=where)
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
@@ -129,7 +130,7 @@ def _check_floats(array: Array, shape: Shape, where: str, taker: str) -> Array:
     one = array.shape[1:]
     without_batch = shape[1:] if shape[:1] == (1,) else shape
     if one not in (shape, without_batch):
-        raise MicrograftError(f"a sample has shape {one}, but {taker} {without_batch}", where=where)
+        raise MicrograftError(f"a sample has shape {one}, but {taker} {without_batch}", where=where, fix=fix)
     floats = array.astype(np.float32).reshape(len(array), *shape)
     finite = np.isfinite(floats).reshape(len(floats), -1).all(axis=1)
     if not finite.all():

@@ -10,7 +10,7 @@ from micrograft import api, precision
 from micrograft.adapter import Origin
 from micrograft.cli.options import CLASSES, JSON, MODEL, OBSERVER, PATH, SHAPE, options
 from micrograft.cli.show import show, show_json
-from micrograft.cli.words import steps_of
+from micrograft.cli.words import steps_of, tell_of_outputs
 from micrograft.comparison import compare
 from micrograft.files import check_folder, writing_folder
 from micrograft.report import text
@@ -46,6 +46,7 @@ def quantize(
     if out is not None:
         check_folder(out)
     graph = Origin(classes, 0, parse_shapes(shapes)).load(model)
+    tell_of_outputs(graph)
     samples = read_data(calibration, targets=False).train.x
     with showing_progress("calibrating") as progress:
         quantized = precision.quantize(graph, samples, observer=rule, progress=steps_of(progress, "calibrating"))

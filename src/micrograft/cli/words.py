@@ -32,6 +32,10 @@ def adapted_network(model: Path, words: dict[str, Any], board: str | None, *, au
 
     auto: whether the methods may be left to `choose`; any will do until then.
     """
+    several = [part.partition(":")[0].strip() for part in words["method"].split("+")]
+    if AUTO in several and not (auto and words["method"] == AUTO):
+        fix = "write --method auto alone, with plan or train, or name methods"
+        raise MicrograftError("auto stands alone: it chooses among all methods", fix=fix)
     methods, optimizer, clip = (
         parse_methods("head" if auto and words["method"] == AUTO else words["method"]),
         parse_optimizer(words["optimizer"]),
@@ -99,6 +103,13 @@ def network_of(model: Path, words: dict[str, Any]) -> tuple[Graph, Origin, Array
 
 def steps_of(progress: api.Progress, what: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(what, done, total, None)
+
+
+def tell_of_outputs(network: Graph) -> None:
+    """Say on standard error which output counts, where a network has several."""
+    if len(network.outputs) > 1:
+        names = ", ".join(port.label or port.value.name for port in network.outputs)
+        click.echo(f"note: the network has {len(network.outputs)} outputs ({names}); only the first counts", err=True)
 
 
 def refuse_given(context: click.Context, words: Iterable[str]) -> None:
