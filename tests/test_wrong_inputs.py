@@ -154,6 +154,12 @@ CASES = (
     Case("the name of a header of C", train("--name stdint"), "cannot name a library"),
     Case("the name of a kernel", train("--name mg_math"), "cannot name a library"),
     Case("a training that explodes", train("--optimizer sgd:lr=1e30 --clip none"), "the loss is"),
+    Case(
+        "a last step that explodes",
+        train("--method full --optimizer sgd:lr=1e38 --clip none"),
+        "the loss is nan after 1 steps",
+        data_with(x=X[:1], y=np.zeros(1, int)),
+    ),
     Case("a folder of other files", train(), "micrograft did not write", mine),
     Case("a file where the folder goes", train(), "this is a file", text_as("out")),
     Case("no adapter", PREDICT + " --adapter {}/adapter", "there is no record.json"),

@@ -285,14 +285,19 @@ def train(
         for index in order:
             loss = runner.train_step(samples.x[index], samples.y[index])
             losses.append(loss)
-            if not np.isfinite(loss):
-                fix = "lower the learning rate, or clip gradients to a smaller norm"
-                raise MicrograftError(f"the loss is {loss} at step {len(losses)}", where="training", fix=fix)
+            _check_loss(loss, f"at step {len(losses)}")
             if progress is not None:
                 progress("training", len(losses), total, loss)
     after = judge(runner, judged, "judging after", progress)
+    _check_loss(after[1], f"after {total:,} steps")
     on = "emulator" if isinstance(runner.device, Emulator) else "host"
     return TrainRecord(bill, on, total, tuple(losses), before[0], after[0], before[1], after[1], instructions, ram)
+
+
+def _check_loss(loss: float, when: str) -> None:
+    if not np.isfinite(loss):
+        fix = "lower the learning rate, or clip gradients to a smaller norm"
+        raise MicrograftError(f"the loss is {loss} {when}", where="training", fix=fix)
 
 
 def predict(runner: Runner, x: Array, progress: Progress | None = None) -> Array:
