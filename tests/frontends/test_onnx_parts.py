@@ -120,5 +120,5 @@ def test_gradients_pass(name: str, tmp_path: Path) -> None:
 def test_a_resize_is_no_layer(tmp_path: Path) -> None:
     """The matrix of a resize is nothing that LoRA adapts."""
     graph = canonicalize(import_onnx(_write(tmp_path / "model.onnx", CASES["cubic"])))
-    with pytest.raises(MicrograftError, match="No layer fits"):
+    with pytest.raises(MicrograftError, match="No layer can be adapted"):
         apply_methods(graph, [LoRA()], Start())
