@@ -209,6 +209,8 @@ REFUSED = {
     "power": ([_node("Pow", "a")], {"a": np.float32(2.5)}, (1, 4), {}, "a power of 2.5"),
     "gathered": ([helper.make_node("Relu", ["x"], ["i"]), helper.make_node("Cast", ["i"], ["j"], to=7),
                   _node("Gather", "j")], {}, (1, 2), {}, "a cast of data to anything but float32"),
+    "codes": ([helper.make_node("DequantizeLinear", ["w", "s"], ["f"], name="the_layer"), _node("MatMul", "f")],
+              {"w": np.ones((4, 3), np.int16), "s": np.float32(1)}, (1, 4), {}, "quantizes to int16"),
     "zero": ([_node("Div", "z")], {"z": np.float32(0)}, (1, 3), {}, "divides by zero"),
     "shape": ([_node("Conv", "w")], {"w": _floats(3, 5, 3, 3)}, (1, 2, 6, 6), {}, "layer 'the_layer'"),
     "indices": (

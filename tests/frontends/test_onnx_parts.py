@@ -25,6 +25,7 @@ from micrograft.reference import run, run_step
 
 Array = npt.NDArray[Any]
 Case = tuple[Any, Mapping[str, Any], tuple[int, ...]]
+"""A node or several, their constants, the shape of x."""
 
 
 def _floats(*shape: int) -> Array:
@@ -39,6 +40,34 @@ def _resize(mode: str, coordinates: str, scales: tuple[float, ...], **attributes
     constants = {"roi": np.zeros(0, np.float32), "scales": np.array(scales, np.float32)}
     node = _node("Resize", "roi", "scales", mode=mode, coordinate_transformation_mode=coordinates, **attributes)
     return node, constants, (1, 2, 6, 5)
+
+
+def _dequantized(*names: str, **attributes: Any) -> Any:
+    """Codes, scales and perhaps zeros; what comes out is called after the codes."""
+    return helper.make_node("DequantizeLinear", list(names), [f"real_{names[0]}"], **attributes)
+
+
+def _codes(zero: str = "", **attributes: Any) -> Case:
+    """A layer between codes that have a zero point only where one is named; a scale for each row of its weight."""
+    zeros = [zero] if zero else []
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", *zeros], ["q"], **attributes),
+        _dequantized("q", "s", *zeros),
+        _dequantized("w", "ws", axis=0),
+        _dequantized("b", "bs"),
+        helper.make_node("Gemm", ["real_q", "real_w", "real_b"], ["y"], transB=1),
+    ]
+    arrays = {
+        "s": np.float32(0.02), "zero": np.uint8(100), "w": np.arange(-6, 6, dtype=np.int8).reshape(3, 4),
+        "ws": np.array([0.1, 0.2, 0.3], np.float32), "b": np.array([-500, 20, 300], np.int32), "bs": np.float32(0.01),
+    }  # fmt: skip
+    return nodes, arrays, (1, 4)
+
+
+def _blocks(*zeros: str) -> Case:
+    arrays = {"w": np.arange(-7, 8, dtype=np.int8).reshape(5, 3), "s": np.abs(_floats(3, 3)) + 0.1,
+              "z": np.arange(-4, 5, dtype=np.int8).reshape(3, 3)}  # fmt: skip
+    return [_dequantized("w", "s", *zeros, axis=0, block_size=2), _node("MatMul", "real_w")], arrays, (2, 5)
 
 
 CASES: dict[str, Case] = {
@@ -58,19 +87,27 @@ CASES: dict[str, Case] = {
     "slice_backwards": (_node("Slice", "s", "e", "a", "t"), {"s": np.array([-1]), "e": np.array([0]),
                         "a": np.array([2]), "t": np.array([-2])}, (1, 2, 6)),
     "gemm_transposed": (_node("Gemm", "w", transA=1), {"w": _floats(4, 3)}, (4, 1)),
+    "codes": _codes(),
+    "codes_int8": _codes(output_dtype=onnx.TensorProto.INT8),
+    "codes_zero": _codes("zero"),
+    "codes_in_blocks": _blocks(),
+    "codes_in_blocks_zeros": _blocks("z"),
     "powers": (_node("Pow", "e"), {"e": np.array([1, 2, 3, 2], np.float32)}, (1, 3, 4)),
 }  # fmt: skip
 
 
-def _write(path: Path, case: Case, opset: int = 20) -> Path:
-    node, constants, shape = case
+def _write(path: Path, case: Case, opset: int = 21) -> Path:
+    last, constants, shape = case
     initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
     inputs = [helper.make_tensor_value_info("outside", 1, (1, *shape))]
     wanted = numpy_helper.from_array(np.array(shape), "outside_shape")
-    nodes = [helper.make_node("Reshape", ["outside", "outside_shape"], ["x"]), node]
+    nodes = [
+        helper.make_node("Reshape", ["outside", "outside_shape"], ["x"]),
+        *(last if isinstance(last, list) else [last]),
+    ]
     graph = helper.make_graph(nodes, "test", inputs, [helper.make_tensor_value_info("y", 1, None)],
                               [*initializers, wanted])  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     onnx.save(onnx.shape_inference.infer_shapes(model), path)
     return path
 

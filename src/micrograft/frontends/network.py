@@ -41,9 +41,13 @@ Tensor = Value | Constant
 
 
 class Network:
-    """Appends to a graph. Not frozen, and therefore never outlives the frontend that uses it."""
+    """Appends to a graph. Not frozen, and therefore never outlives the frontend that uses it.
+
+    unsigned: names of values whose codes the file has as uint8; ours are int8, 128 less.
+    """
 
     def __init__(self) -> None:
+        self.unsigned: set[str] = set()
         self._builder = Builder()
         self._inputs: list[Port] = []
         self._params: dict[str, Param] = {}
