@@ -14,7 +14,7 @@ from micrograft.frontends.tflite import import_tflite
 from micrograft.ir.types import Array
 from micrograft.ops import check
 from micrograft.reference import run
-from tests.frontends.tflite_models import SAME, VALID, Op, predicted, write
+from tests.frontends.tflite_models import RELU, RELU6, RELU_N1_TO_1, SAME, VALID, Op, predicted, write
 
 Shape = tuple[int, ...]
 Single = tuple[list[Op], Mapping[str, Shape], Mapping[str, Any]]
@@ -40,10 +40,10 @@ def _plain(op: str, options: str = "", **fields: Any) -> Single:
     return _one(op, options, (1, 3, 4), (1, 3, 4), **fields)
 
 
-def _behind(op: str, options: str, x: Shape, y: Shape, *constants: Array, **fields: Any) -> Single:
+def _behind(op: str, options: str, x: Shape, y: Shape, *constants: Array, version: int = 1, **fields: Any) -> Single:
     """`op` of the constants and then x."""
     named = {f"c{index}": constant for index, constant in enumerate(constants)}
-    return [Op(op, (*named, "x"), "y", options, fields)], {"x": x, "y": y}, named
+    return [Op(op, (*named, "x"), "y", options, fields, version)], {"x": x, "y": y}, named
 
 
 def _resize(op: str, size: Shape, *, corners: bool = False, centers: bool = False) -> Single:
@@ -56,6 +56,19 @@ def _joined(split: Op, parts: Mapping[str, Shape], x: Shape, y: Shape, constants
     """The parts that `split` gives, concatenated in reverse."""
     join = Op("CONCATENATION", tuple(reversed(parts)), "y", "ConcatenationOptions", {"axis": -1})
     return [split, join], {"x": x, **parts, "y": y}, constants
+
+
+def _slice(x: Shape, y: Shape, begin: Shape, end: Shape, stride: Shape = (1, 1, 1), **fields: Any) -> Single:
+    """`x[begin:end:stride]` by these masks."""
+    version = 8 if "offset" in fields else 4
+    numbers = (_ints(*each) for each in (begin, end, stride))
+    return _one("STRIDED_SLICE", "StridedSliceOptions", x, y, *numbers, version=version, **fields)
+
+
+def _transposed(y: Shape, **fields: Any) -> Single:
+    """A transposed convolution of 2 channels to 5."""
+    constants = (_ints(*y), _floats(5, 3, 3, 2))
+    return _behind("TRANSPOSE_CONV", "TransposeConvOptions", (1, 4, 3, 2), y, *constants, **fields)
 
 
 NEAREST, BILINEAR = "RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"
@@ -89,6 +102,10 @@ SINGLE: dict[str, Single] = {
                           _ints(1, 6, 0), _ints(1, 2, 1), shrinkAxisMask=4, endMask=0),
     "strided_slice_open": _one("STRIDED_SLICE", "StridedSliceOptions", (1, 6, 5), (1, 4, 2), _ints(0, 2, 1),
                                _ints(0, 0, -2), _ints(1, 1, 1), beginMask=1, endMask=3),
+    "strided_slice_offset": _slice((1, 5, 3), (1, 2, 3), (0, 1, 0), (1, 2, 3), offset=True),
+    "strided_slice_backwards": _slice((1, 5, 3), (1, 5, 3), (0, 0, 0), (0, 0, 0), (1, -1, 1), beginMask=7, endMask=7),
+    "strided_slice_from_3": _slice((1, 5, 3), (1, 4, 3), (0, 3, 0), (0, 0, 0), (1, -1, 1), beginMask=5, endMask=7),
+    "strided_slice_first": _slice((1, 5, 3), (1, 3), (0, 2, 0), (1, 3, 3), beginMask=2, shrinkAxisMask=2),
     "gather": _one("GATHER", "GatherOptions", (1, 5, 3), (1, 3, 3), _ints(4, 0, 2), axis=1),
     "batch_matmul": _one("BATCH_MATMUL", "BatchMatMulOptions", (1, 3, 4), (1, 3, 5), _floats(1, 4, 5)),
     "batch_matmul_adjoint": _one("BATCH_MATMUL", "BatchMatMulOptions", (1, 3, 4), (1, 3, 5), _floats(5, 4), adjY=True),
@@ -109,10 +126,13 @@ SINGLE: dict[str, Single] = {
     "bilinear": _resize(BILINEAR, (8, 10)),
     "bilinear_centers": _resize(BILINEAR, (7, 3), centers=True),
     "bilinear_corners": _resize(BILINEAR, (7, 9), corners=True),
-    "transpose_conv_same": _behind("TRANSPOSE_CONV", "TransposeConvOptions", (1, 4, 3, 2), (1, 8, 6, 5),
-                                   _ints(1, 8, 6, 5), _floats(5, 3, 3, 2), padding=SAME, strideH=2, strideW=2),
-    "transpose_conv_valid": _behind("TRANSPOSE_CONV", "TransposeConvOptions", (1, 4, 3, 2), (1, 9, 5, 5),
-                                    _ints(1, 9, 5, 5), _floats(5, 3, 3, 2), padding=VALID, strideH=2, strideW=1),
+    "transpose_conv_same": _transposed((1, 8, 6, 5), padding=SAME, strideH=2, strideW=2),
+    "transpose_conv_valid": _transposed((1, 9, 5, 5), padding=VALID, strideH=2, strideW=1),
+    **{
+        f"transpose_conv_{name}": _transposed((1, 6, 5, 5), padding=VALID, version=4, strideH=1, strideW=1,
+                                              fusedActivationFunction=kind)
+        for name, kind in (("relu", RELU), ("relu6", RELU6), ("relu_n1_to_1", RELU_N1_TO_1))
+    },
 }  # fmt: skip
 
 

@@ -17,14 +17,16 @@ _FEW = 4
 """As many slices as take the place of a table of indices."""
 
 
-def part(network: Network, x: Tensor, axis: int, start: int, stop: int, step: int = 1, *, origin: str) -> Tensor:
-    """The indices from start to stop − 1 of an axis, in steps, as Python counts them: out of range is cut off."""
+def part(
+    network: Network, x: Tensor, axis: int, start: int | None, stop: int | None, step: int = 1, *, origin: str
+) -> Tensor:
+    """`start:stop:step` of an axis, as Python means it: out of range is cut off."""
     axis %= len(x.shape)
     indices = range(*slice(start, stop, step).indices(x.shape[axis]))
     if len(indices) == x.shape[axis] and step == 1:
         return x
     if not indices:
-        raise refused(f"nothing of {x.shape} is left from {start} to {stop} along axis {axis}", origin)
+        raise refused(f"nothing of {x.shape} is left from {indices.start} to {indices.stop} along axis {axis}", origin)
     if step < 0:
         return take(network, x, axis, np.array(indices), origin=origin)
     attrs = SliceAttrs(axis, indices[0], indices[-1] + 1, step)

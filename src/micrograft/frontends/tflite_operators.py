@@ -5,7 +5,7 @@ What the converter leaves of shape arithmetic is computed here (`FOLDED`), and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -255,21 +255,32 @@ def _rank(call: Call) -> Tensor:
     return Constant(np.asarray(len(call.x.shape), np.int32), f"{call.origin}_rank")
 
 
-def _strided_slice(call: Call, arrays: tuple[Array, ...]) -> Array:
-    """Of constants: `x[begin:end:stride]`, with the schema's bit masks."""
-    x, begin, end, stride = arrays
+def picked(
+    call: Call, shape: Shape, begin: Sequence[int], end: Sequence[int], stride: Sequence[int]
+) -> list[slice | int]:
+    """What a strided slice takes of each axis, by the schema's bit masks: a slice, or an index, and the axis is gone.
+
+    With an offset, ends are counted from where the slices begin.
+    """
     if call.integer("EllipsisMask") or call.integer("NewAxisMask"):
-        raise call.refused("a slice of constants with an ellipsis or a new axis is not supported")
+        raise call.refused("a slice with an ellipsis or a new axis is not supported")
     picks: list[slice | int] = []
-    for axis in range(begin.size):
+    for axis, (start, stop, step) in enumerate(zip(begin, end, stride, strict=True)):
         bit = 1 << axis
+        opened = slice(None if call.integer("BeginMask") & bit else start, None, step)
+        first = opened.indices(shape[axis])[0]
         if call.integer("ShrinkAxisMask") & bit:
-            picks.append(int(begin[axis]))
-            continue
-        start = None if call.integer("BeginMask") & bit else int(begin[axis])
-        stop = None if call.integer("EndMask") & bit else int(end[axis])
-        picks.append(slice(start, stop, int(stride[axis])))
-    return np.asarray(x[tuple(picks)])
+            picks.append(first)
+        elif call.integer("EndMask") & bit:
+            picks.append(opened)
+        else:
+            picks.append(slice(opened.start, stop + first if call.options.get("Offset", False) else stop, step))
+    return picks
+
+
+def _strided_slice(call: Call, arrays: tuple[Array, ...]) -> Array:
+    x, *numbers = arrays
+    return np.asarray(x[tuple(picked(call, x.shape, *(each.tolist() for each in numbers)))])
 
 
 _CASTS = {tflite.TensorType.FLOAT32: np.float32, tflite.TensorType.INT32: np.int32, tflite.TensorType.INT64: np.int64}

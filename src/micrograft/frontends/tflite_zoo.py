@@ -9,7 +9,7 @@ import tflite
 from micrograft.frontends import channels_first, layers, rearrange, transformers, zoo
 from micrograft.frontends.channels_first import same_padding
 from micrograft.frontends.network import Constant, Tensor
-from micrograft.frontends.tflite_operators import Call, Handler, handles, stride_of
+from micrograft.frontends.tflite_operators import Call, Handler, activated, handles, picked, stride_of
 from micrograft.ops.conv import ConvAttrs
 from micrograft.ops.conv_transpose import ConvTransposeAttrs
 from micrograft.ops.pad import PadAttrs, PadMode
@@ -148,7 +148,8 @@ def _transpose_conv(call: Call) -> Tensor:
         padding = ((top, bottom), (left, right))
     inputs: list[Tensor] = [x, network.transpose(weight, (3, 1, 2, 0), origin=origin)]
     attrs = ConvTransposeAttrs(ConvAttrs(stride, padding, ones), spatial)
-    return network.add("conv_transpose", inputs if bias is None else [*inputs, bias], attrs, origin=origin)
+    y = network.add("conv_transpose", inputs if bias is None else [*inputs, bias], attrs, origin=origin)
+    return activated(call, y)
 
 
 @handles("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
@@ -180,17 +181,12 @@ def _slice(call: Call) -> Tensor:
 
 @handles("STRIDED_SLICE")
 def _strided_slice(call: Call) -> Tensor:
-    if call.integer("EllipsisMask") or call.integer("NewAxisMask"):
-        raise call.refused("a slice with an ellipsis or a new axis is not supported")
     y, gone = call.x, []
-    for axis, (start, stop, step) in enumerate(zip(*(call.integers(index) for index in (1, 2, 3)), strict=True)):
-        bit, size = 1 << axis, y.shape[axis]
-        if call.integer("ShrinkAxisMask") & bit:
-            start, stop, step = start % size, start % size + 1, 1
+    for axis, pick in enumerate(picked(call, y.shape, *(call.integers(index) for index in (1, 2, 3)))):
+        if isinstance(pick, int):
+            pick = slice(pick, pick + 1)
             gone.append(axis)
-        start = 0 if call.integer("BeginMask") & bit else start
-        stop = size if call.integer("EndMask") & bit and axis not in gone else stop
-        y = rearrange.part(call.network, y, axis, start, stop, step, origin=call.origin)
+        y = rearrange.part(call.network, y, axis, pick.start, pick.stop, pick.step or 1, origin=call.origin)
     kept = tuple(size for axis, size in enumerate(y.shape) if axis not in gone)
     return call.network.reshape(y, kept, origin=call.origin)
 
