@@ -211,6 +211,8 @@ REFUSED = {
                   _node("Gather", "j")], {}, (1, 2), {}, "a cast of data to anything but float32"),
     "codes": ([helper.make_node("DequantizeLinear", ["w", "s"], ["f"], name="the_layer"), _node("MatMul", "f")],
               {"w": np.ones((4, 3), np.int16), "s": np.float32(1)}, (1, 4), {}, "quantizes to int16"),
+    "whole": ([_node("Cast", to=TensorProto.FLOAT)], {}, (1, 4), {"kind": TensorProto.INT64},
+              "layer 'the_layer': a cast of indices to float32 is not supported; give .* as float32"),
     "zero": ([_node("Div", "z")], {"z": np.float32(0)}, (1, 3), {}, "divides by zero"),
     "shape": ([_node("Conv", "w")], {"w": _floats(3, 5, 3, 3)}, (1, 2, 6, 6), {}, "layer 'the_layer'"),
     "indices": (

@@ -127,6 +127,10 @@ REFUSED = (
     ("rounds its output size up", lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True), (1, 1, 6, 6)),
     ("batch norm", lambda: nn.BatchNorm2d(2, track_running_stats=False), (1, 2, 4, 4)),
     ("cannot lower it .*code", lambda: nn.Sequential(OrderedDict(code=nn.Linear(4, 2))), (1, 4)),
+    *(
+        (f"a cast of float32 to {str(kind)[6:]}", lambda kind=kind: _Function(lambda x: x.to(kind).float()), (1, 2))
+        for kind in (torch.int32, torch.int64, torch.bool, torch.float16)
+    ),
     ("cannot export", lambda: _Function(lambda x: x if x.sum() > 0 else -x), (1, 2)),
 )
 
@@ -137,6 +141,29 @@ def test_refusals(message: str, module: type[nn.Module], shape: tuple[int, ...])
     with pytest.raises(MicrograftError, match=message) as error:
         import_torch(module(), torch.zeros(shape))
     assert "\n" not in str(error.value)
+
+
+def test_casts_that_change_no_number() -> None:
+    """Truths become numbers, and what is float32 stays it."""
+    module = _Function(lambda x: (x > 0).long().float() * x.double().float() + (x < 1).float().to(x))
+    inputs = [np.array([[-1.0, 0.5, 2.0]], np.float32)]
+    assert_same(import_torch(module, inputs), inputs, expected(module, inputs))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x * 2, "computes with indices"),
+        (lambda x: x.float() @ torch.ones(3, 2), "cast of indices to float32 .*as float32"),
+        (lambda x: x[:, 1:], "computes with indices"),
+    ],
+)
+def test_indices_are_only_looked_up(function: object, message: str) -> None:
+    """What else a network does with whole numbers is refused; their axes may be permuted where nothing moves."""
+    with pytest.raises(MicrograftError, match=f"layer .*{message}"):
+        import_torch(_Function(function), torch.zeros(1, 3, dtype=torch.int64))
+    module, inputs = nn.Sequential(_Function(torch.t), nn.Embedding(8, 4)), [np.array([[1, 2, 3]])]
+    assert_same(import_torch(module, inputs), inputs, expected(module, inputs))
 
 
 def test_dynamic_shapes_are_refused() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from micrograft.frontends.network import Constant, Network, Tensor, refused
-from micrograft.ir.types import Shape, Value
+from micrograft.frontends.network import WHOLE, Constant, Network, Tensor, refused
+from micrograft.ir.types import DType, Shape, Value
 from micrograft.ops.arithmetic import SumToAttrs
 from micrograft.ops.clip import ClipAttrs
 from micrograft.ops.concat import ConcatAttrs
@@ -48,6 +48,13 @@ def divide(network: Network, a: Tensor, b: Tensor, *, origin: str) -> Tensor:
 def scale(network: Network, x: Tensor, factor: float, *, origin: str) -> Tensor:
     """factor · x."""
     return x if factor == 1.0 else network.add("scale", (x,), ScaleAttrs(factor), origin=origin)
+
+
+def as_float(x: Tensor, *, origin: str) -> Tensor:
+    """`x` cast to float32, which truths and constants are already."""
+    if isinstance(x, Value) and x.dtype is DType.INT32:
+        raise refused("a cast of indices to float32 is not supported", origin, WHOLE)
+    return x
 
 
 def clip(network: Network, x: Tensor, low: float, high: float, *, ends: bool = True, origin: str) -> Value:

@@ -39,6 +39,9 @@ class Constant:
 
 Tensor = Value | Constant
 
+WHOLE = "give the network these numbers as float32"
+"""What to do where indices would be computed with."""
+
 
 class Network:
     """Appends to a graph. Not frozen, and therefore never outlives the frontend that uses it.
@@ -86,9 +89,16 @@ class Network:
     def add(
         self, op: str, inputs: Sequence[Tensor], attrs: Attrs | None = None, *, origin: str, name: str = ""
     ) -> Value:
-        """Append a node. Raises MicrograftError, naming the layer, where its shape rule refuses the inputs."""
+        """Append a node. Raises MicrograftError, naming the layer, where its shape rule refuses the inputs.
+
+        Indices, int32, are looked up in tables and nothing else.
+        """
+        values = [self.value(each) for each in inputs]
+        if op not in ("embedding", "reshape") and any(each.dtype is DType.INT32 for each in values):
+            where = f"layer {origin!r} ({op})"
+            raise MicrograftError("it computes with indices, which only a table takes", where=where, fix=WHOLE)
         try:
-            return self._builder.add(op, [self.value(each) for each in inputs], attrs, origin=origin, name=name)
+            return self._builder.add(op, values, attrs, origin=origin, name=name)
         except ShapeError as error:
             raise MicrograftError(str(error), where=f"layer {origin!r} ({op})") from error
 
@@ -103,6 +113,9 @@ class Network:
         if tuple(permutation) == identity(len(x.shape)):
             return self.value(x)
         value = self.value(x)
+        long = [axis for axis in permutation if x.shape[axis] != 1]
+        if value.dtype is DType.INT32 and long == sorted(long):
+            return self.reshape(value, tuple(x.shape[axis] for axis in permutation), origin=origin)
         attrs = TransposeAttrs(tuple(permutation))
         return self.add("transpose", (value,), attrs, origin=origin, name=f"{value.name}_transposed")
 

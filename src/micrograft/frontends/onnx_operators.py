@@ -296,7 +296,7 @@ def _dropout(call: Call) -> Tensor:
 def _cast(call: Call) -> Tensor:
     if call.integer("to", 1) != 1:  # TensorProto.FLOAT
         raise call.refused("a cast of data to anything but float32 is not supported")
-    return call.x
+    return layers.as_float(call.x, origin=call.origin)
 
 
 @handles("Shape")

@@ -20,13 +20,15 @@ from micrograft.ir.types import Shape, Value
 class Call:
     """A node to draw: its layer's name and its arguments by name, tensors resolved.
 
-    used: which of its outputs somebody reads; of the others a handler may return None.
+    used: which of its outputs somebody reads; of the others a handler may return None. dtypes: what PyTorch says
+    that its first input and its first output are, without "torch.".
     """
 
     network: Network
     origin: str
     arguments: Mapping[str, Any]
     used: frozenset[int] = frozenset((0,))
+    dtypes: tuple[str, str] = ("float32", "float32")
 
     @property
     def x(self) -> Tensor:
@@ -318,6 +320,18 @@ def _dropout(call: Call) -> Tensor:
     return call.x
 
 
-@handles("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "_to_copy", "to")
+@handles("alias", "clone", "contiguous", "detach", "lift_fresh_copy")
 def _same(call: Call) -> Tensor:
     return call.x
+
+
+_RANKS = {"bool": 0, "int32": 1, "int64": 1, "float16": 2, "bfloat16": 2, "float32": 3, "float64": 3}
+"""What a cast to a type of no smaller rank leaves as it is; ours are float32, whatever PyTorch calls them."""
+
+
+@handles("_to_copy", "to")
+def _cast(call: Call) -> Tensor:
+    before, after = call.dtypes
+    if before != after and not _RANKS.get(before, 4) <= _RANKS.get(after, -1):
+        raise call.refused(f"a cast of {before} to {after} is not supported, as it changes numbers")
+    return call.x if after.startswith("int") else layers.as_float(call.x, origin=call.origin)
