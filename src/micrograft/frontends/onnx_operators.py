@@ -174,7 +174,7 @@ def _gemm(call: Call) -> Tensor:
     x = layers.scale(network, x, call.number("alpha", 1.0), origin=origin)
     if bias is None:
         return layers.linear(network, x, weight, None, origin=origin)
-    if math.prod(bias.shape) == weight.shape[0]:
+    if math.prod(bias.shape) == math.prod(bias.shape[-1:]) == weight.shape[0]:
         bias = network.reshape(network.value(bias, trains=True), weight.shape[:1], origin=origin)
         bias = layers.scale(network, bias, call.number("beta", 1.0), origin=origin)
         return layers.linear(network, x, weight, bias, origin=origin)
