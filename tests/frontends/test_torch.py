@@ -127,6 +127,7 @@ REFUSED = (
     ("rounds its output size up", lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True), (1, 1, 6, 6)),
     ("batch norm", lambda: nn.BatchNorm2d(2, track_running_stats=False), (1, 2, 4, 4)),
     ("cannot lower it .*code", lambda: nn.Sequential(OrderedDict(code=nn.Linear(4, 2))), (1, 4)),
+    ("logic of float32 is not", lambda: _Function(lambda x: torch.logical_not(x).float()), (1, 2)),
     *(
         (f"a cast of float32 to {str(kind)[6:]}", lambda kind=kind: _Function(lambda x: x.to(kind).float()), (1, 2))
         for kind in (torch.int32, torch.int64, torch.bool, torch.float16)
@@ -143,10 +144,17 @@ def test_refusals(message: str, module: type[nn.Module], shape: tuple[int, ...])
     assert "\n" not in str(error.value)
 
 
-def test_casts_that_change_no_number() -> None:
-    """Truths become numbers, and what is float32 stays it."""
-    module = _Function(lambda x: (x > 0).long().float() * x.double().float() + (x < 1).float().to(x))
-    inputs = [np.array([[-1.0, 0.5, 2.0]], np.float32)]
+FUNCTIONS = {
+    "casts": lambda x: (x > 0).long().float() * x.double().float() + (x < 1).float().to(x),
+    "truths": lambda x: ((x > 0) + (x < 1)).float() + (~(x > 0) | (x > 1)).float(),
+    "rsub": lambda x: torch.rsub(x, x * x, alpha=3) - torch.sub(x, x * x, alpha=2),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_agree_with_pytorch(name: str) -> None:
+    """Casts that change no number, sums of truths, scaled differences."""
+    module, inputs = _Function(FUNCTIONS[name]), [np.array([[-1.0, 0.5, 2.0]], np.float32)]
     assert_same(import_torch(module, inputs), inputs, expected(module, inputs))
 
 

@@ -202,7 +202,7 @@ class _Importer:
         if drawn is None and kind not in HANDLERS:
             raise unsupported(kind, origin, tuple(HANDLERS))
         if drawn is None:
-            drawn = HANDLERS[kind](Call(self._network, origin, read, _used(node), _dtypes(node)))
+            drawn = HANDLERS[kind](Call(self._network, origin, read, _used(node), *_dtypes(node)))
         if isinstance(drawn, tuple):
             self._several[node] = drawn
         else:
@@ -250,11 +250,11 @@ def _used(node: Any) -> frozenset[int]:
     return frozenset(user.args[1] if name == "getitem" else 0 for user, name in zip(node.users, names, strict=True))
 
 
-def _dtypes(node: Any) -> tuple[str, str]:
-    """Types of a node's first input and of its output."""
-    found = (getattr(each.meta.get("val"), "dtype", "") for each in (*node.all_input_nodes[:1], node))
-    before, *after = (str(each).removeprefix("torch.") for each in found)
-    return before, (after or [before])[0]
+def _dtypes(node: Any) -> tuple[tuple[str, ...], str]:
+    """Types of the tensors that a node reads, and of its output."""
+    found = (str(getattr(each.meta.get("val"), "dtype", "")) for each in (*node.all_input_nodes, node))
+    *before, after = (each.removeprefix("torch.") for each in found)
+    return tuple(before), after
 
 
 def _array(tensor: Any) -> Array:

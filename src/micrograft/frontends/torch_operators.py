@@ -20,15 +20,16 @@ from micrograft.ir.types import Shape, Value
 class Call:
     """A node to draw: its layer's name and its arguments by name, tensors resolved.
 
-    used: which of its outputs somebody reads; of the others a handler may return None. dtypes: what PyTorch says
-    that its first input and its first output are, without "torch.".
+    used: which of its outputs somebody reads; of the others a handler may return None. before, after: PyTorch's
+    types of the tensors that it reads, and of its output, as "float32".
     """
 
     network: Network
     origin: str
     arguments: Mapping[str, Any]
     used: frozenset[int] = frozenset((0,))
-    dtypes: tuple[str, str] = ("float32", "float32")
+    before: tuple[str, ...] = ()
+    after: str = ""
 
     @property
     def x(self) -> Tensor:
@@ -200,6 +201,8 @@ def _permute(call: Call) -> Tensor:
 
 @handles("add")
 def _add(call: Call) -> Tensor:
+    if call.after == "bool":
+        return call.network.add("maximum", (call.x, call.tensor("other")), origin=call.origin)
     return layers.arithmetic(call.network, "add", call.x, _other(call), origin=call.origin)
 
 
@@ -210,11 +213,12 @@ def _sub(call: Call) -> Tensor:
 
 @handles("rsub")
 def _rsub(call: Call) -> Tensor:
-    return layers.arithmetic(call.network, "sub", _other(call), call.x, origin=call.origin)
+    x = layers.scale(call.network, call.x, float(call.get("alpha", 1)), origin=call.origin)
+    return layers.arithmetic(call.network, "sub", call.tensor("other"), x, origin=call.origin)
 
 
 def _other(call: Call) -> Tensor:
-    """`alpha · other`, of the operators that add."""
+    """`alpha · other`, of the operators that add it or take it away."""
     return layers.scale(call.network, call.tensor("other"), float(call.get("alpha", 1)), origin=call.origin)
 
 
@@ -331,7 +335,7 @@ _RANKS = {"bool": 0, "int32": 1, "int64": 1, "float16": 2, "bfloat16": 2, "float
 
 @handles("_to_copy", "to")
 def _cast(call: Call) -> Tensor:
-    before, after = call.dtypes
+    (before,), after = call.before[:1], call.after
     if before != after and not _RANKS.get(before, 4) <= _RANKS.get(after, -1):
         raise call.refused(f"a cast of {before} to {after} is not supported, as it changes numbers")
     return call.x if after.startswith("int") else layers.as_float(call.x, origin=call.origin)

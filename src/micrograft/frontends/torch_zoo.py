@@ -276,19 +276,26 @@ for _name, (_op, _swapped) in _COMPARISONS.items():
     handles(_name)(_comparison(_op, _swapped))
 
 
+def _truths(call: Call) -> Call:
+    """Refuses numbers that are no truths."""
+    if set(call.before) != {"bool"}:
+        raise call.refused(f"logic of {' and '.join(call.before)} is not supported", "compare the numbers first")
+    return call
+
+
 @handles("logical_and", "bitwise_and", "__and__")
 def _logical_and(call: Call) -> Tensor:
-    return call.network.add("mul", (call.x, call.tensor("other")), origin=call.origin)
+    return _truths(call).network.add("mul", (call.x, call.tensor("other")), origin=call.origin)
 
 
 @handles("logical_or", "bitwise_or", "__or__")
 def _logical_or(call: Call) -> Tensor:
-    return call.network.add("maximum", (call.x, call.tensor("other")), origin=call.origin)
+    return _truths(call).network.add("maximum", (call.x, call.tensor("other")), origin=call.origin)
 
 
 @handles("logical_not", "bitwise_not")
 def _logical_not(call: Call) -> Tensor:
-    return zoo.negation(call.network, call.x, origin=call.origin)
+    return zoo.negation(_truths(call).network, call.x, origin=call.origin)
 
 
 @handles("where")
