@@ -16,6 +16,11 @@ from micrograft.frontends import import_model
 from micrograft.frontends.torch import import_torch
 from micrograft.ops import check
 from micrograft.passes.canonicalize import canonicalize
+from micrograft.peft.bias import Bias
+from micrograft.peft.full import Full
+from micrograft.peft.head import Head
+from micrograft.peft.lora import LoRA
+from micrograft.peft.method import Start, apply_methods
 from tests.frontends.torch_networks import CASES, Case, Residual, Tied, Twice, assert_same, expected, samples, trained
 
 
@@ -92,6 +97,23 @@ def test_pt2_round_trip(tmp_path: Path) -> None:
     graph = import_model(path)
     assert_same(graph, inputs, expected(module, inputs))
     assert {param.source for param in graph.params if param.learnable} == {n for n, _ in module.named_parameters()}
+
+
+@pytest.mark.parametrize("suffix", ["", ".pt2"])
+def test_full_leaves_what_is_frozen(suffix: str, tmp_path: Path) -> None:
+    """What requires no gradient is trained by the methods that pick it themselves, not by `full`."""
+    module = nn.Sequential(nn.Linear(5, 4).requires_grad_(False), nn.Linear(4, 3))
+    if suffix:
+        torch.export.save(torch.export.export(module, (torch.zeros(1, 5),)), tmp_path / "model.pt2")
+    graph = import_model(tmp_path / "model.pt2") if suffix else import_torch(module, torch.zeros(1, 5))
+    graph = canonicalize(graph)
+    for method, count in ((Full(), 2), (Bias(), 2), (LoRA(), 4)):
+        assert len(apply_methods(graph, [method], Start()).trainable) == count
+    assert [param.source for param in Full().apply(graph, Start()).trainable] == ["1.weight", "1.bias"]
+    frozen = import_torch(module.requires_grad_(False), torch.zeros(1, 5))
+    assert Head().apply(frozen, Start()).trainable
+    with pytest.raises(MicrograftError, match="no parameter that its framework would train"):
+        Full().apply(frozen, Start())
 
 
 def test_decomposed_program() -> None:

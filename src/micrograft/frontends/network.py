@@ -24,13 +24,14 @@ from micrograft.ops.transpose import TransposeAttrs
 class Constant:
     """A tensor known at import. learnable: a layer may train it, as it is neither a buffer nor computed.
 
-    grid: the quantization that `data`, in real numbers, came from.
+    grid: the quantization that `data`, in real numbers, came from. frozen: whether the framework was told to leave it.
     """
 
     data: Array
     source: str
     learnable: bool = False
     grid: Quantization | None = None
+    frozen: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -75,7 +76,9 @@ class Network:
         known = self._params.get(tensor.source)
         if known is None:
             known = param_of(self._builder.unique(tensor.source), tensor.data.astype(np.float32))
-            known = replace(known, source=tensor.source, learnable=False, grid=tensor.grid)
+            known = replace(
+                known, source=tensor.source, learnable=False, grid=tensor.grid, frozen=tensor.frozen
+            )  # fmt: skip
         learnable = known.learnable or (trains and tensor.learnable)
         self._params[tensor.source] = replace(known, learnable=learnable)
         return known.value

@@ -159,7 +159,8 @@ class _Importer:
             tensor = stored[source]
             place = (tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride()))
             name = first.setdefault(place, source)
-            self._tensors[names[placeholder]] = Constant(_array(tensor), name, learnable=True)
+            frozen = not tensor.requires_grad
+            self._tensors[names[placeholder]] = Constant(_array(tensor), name, learnable=True, frozen=frozen)
         for placeholder, source in lifted.items():
             self._tensors[names[placeholder]] = Constant(_array(stored[source]), source)
 

@@ -49,9 +49,9 @@ class Param:
     data: in our layout. source: the user's own name of it. permutation: takes our axes to the user's, so
     that `data.transpose(permutation)` has the shape that the user knows, or has the elements of `user_shape`
     in order. axes: our axes split finer, where `permutation` moves parts of them (the columns of a linear
-    layer behind a flatten). learnable: whether the user's framework would train it (a weight, not a running
-    mean). trainable: whether this step does. grid: the quantization that `data`, in real numbers, came from; its
-    axis is one of the user's.
+    layer behind a flatten). learnable: whether it is one that training moves (a weight, not a running mean).
+    frozen: whether the user's framework was told to leave it. trainable: whether this step trains it. grid: the
+    quantization that `data`, in real numbers, came from; its axis is one of the user's.
     """
 
     value: Value
@@ -63,6 +63,7 @@ class Param:
     user_shape: Shape | None = None
     axes: Shape | None = None
     grid: Quantization | None = None
+    frozen: bool = False
 
     @property
     def name(self) -> str:

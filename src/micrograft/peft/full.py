@@ -11,9 +11,11 @@ from micrograft.peft.method import Method, Start, mark
 
 @dataclass(frozen=True)
 class Full(Method):
-    """Train everything that the network's own framework would train."""
+    """Train everything that the network's own framework would train: in PyTorch, what requires a gradient."""
 
     name: ClassVar[str] = "full"
 
     def apply(self, graph: Graph, start: Start) -> Graph:
-        return mark(graph, lambda param: True, "The network has no parameter that could be trained.")
+        return mark(
+            graph, lambda param: not param.frozen, "The network has no parameter that its framework would train."
+        )
