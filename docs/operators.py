@@ -23,6 +23,9 @@ HEAD = """\
 Written by `python docs/operators.py` from the code; a test sees to it that this page is current. A network of other
 operators, or of these in a form that micrograft has not, is refused in one sentence that names the layer.
 `python benchmarks/onnx_node_tests.py` runs ONNX's own tests of them.
+
+Where several elements are the largest, PyTorch divides the gradient of `amax`, `amin`, and `max` and `min` of all
+elements among them; here the first of them has it.
 """
 
 

@@ -166,16 +166,23 @@ def test_refusals(message: str, module: type[nn.Module], shape: tuple[int, ...])
     assert "\n" not in str(error.value)
 
 
+def _attention(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    q = x.reshape(1, 1, 3, 1) * torch.tensor([1.0, -0.5]).reshape(1, 2, 1, 1)
+    return nn.functional.scaled_dot_product_attention(q, q + 1, q * 2, mask)
+
+
 FUNCTIONS = {
     "casts": lambda x: (x > 0).long().float() * x.double().float() + (x < 1).float().to(x),
     "truths": lambda x: ((x > 0) + (x < 1)).float() + (~(x > 0) | (x > 1)).float(),
+    "unseen": lambda x: _attention(x, torch.tensor([[0, 0, 0], [1, 0, 1], [0, 0, 0]], dtype=torch.bool)),
+    "unseen_by_one_head": lambda x: _attention(x, torch.tensor([[[0.0], [1.0]], [[1.0], [-torch.inf]]])[:, [0, 1, 1]]),
     "rsub": lambda x: torch.rsub(x, x * x, alpha=3) - torch.sub(x, x * x, alpha=2),
 }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_agree_with_pytorch(name: str) -> None:
-    """Casts that change no number, sums of truths, scaled differences."""
+    """Casts that change no number, sums of truths, queries that see no key, scaled differences."""
     module, inputs = _Function(FUNCTIONS[name]), [np.array([[-1.0, 0.5, 2.0]], np.float32)]
     assert_same(import_torch(module, inputs), inputs, expected(module, inputs))
 
@@ -186,9 +193,10 @@ def test_functions_agree_with_pytorch(name: str) -> None:
         (lambda x: x * 2, "computes with indices"),
         (lambda x: x.float() @ torch.ones(3, 2), "cast of indices to float32 .*as float32"),
         (lambda x: x[:, 1:], "computes with indices"),
+        (lambda x: nn.functional.embedding(x, torch.ones(8, 2), scale_grad_by_freq=True), "scale_grad_by_freq"),
     ],
 )
-def test_indices_are_only_looked_up(function: object, message: str) -> None:
+def test_indices_are_only_looked_up_as_they_are(function: object, message: str) -> None:
     """What else a network does with whole numbers is refused; their axes may be permuted where nothing moves."""
     with pytest.raises(MicrograftError, match=f"layer .*{message}"):
         import_torch(_Function(function), torch.zeros(1, 3, dtype=torch.int64))

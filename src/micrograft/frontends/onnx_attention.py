@@ -41,12 +41,12 @@ def _attention(call: Call) -> tuple[Tensor | None, ...]:
         raise call.refused("attention in another precision than float32 is not supported")
     heads = _heads(call)
     bias = _bias(call, heads)
-    seen = np.asarray(np.isfinite(bias).any(axis=-1, keepdims=True))
+    y: Tensor
     softcap, scores = call.number("softcap", 0.0), None
-    if softcap or 3 in call.used or not seen.all() or _moving(call):
-        y, scores = _by_parts(call, heads, bias, seen)
+    if softcap or 3 in call.used or _moving(call):
+        y, scores = _by_parts(call, heads, bias)
     else:
-        mask = Constant(np.maximum(bias, MASKED).astype(np.float32), f"{call.origin}.mask") if np.any(bias) else None
+        mask = Constant(bias.astype(np.float32), f"{call.origin}.mask") if np.any(bias) else None
         scale = call.number("scale", 0.0) or None
         y = transformers.attention(
             call.network, heads.q, heads.k, heads.v, mask, scale, causal=False, origin=call.origin
@@ -115,7 +115,7 @@ def _bias(call: Call, heads: _Heads) -> Array:
     return np.broadcast_to(bias, (*bias.shape[:2], rows, keys))
 
 
-def _by_parts(call: Call, heads: _Heads, bias: Array, seen: Array) -> tuple[Tensor, Tensor]:
+def _by_parts(call: Call, heads: _Heads, bias: Array) -> tuple[Tensor, Tensor]:
     """The values, and the scores as qk_matmul_output_mode says: 0, 1 plain, 2 with the bias, 3 their softmax."""
     network, origin = call.network, call.origin
     mode, shared = call.integer("qk_matmul_output_mode", 0), heads.q.shape[1] // heads.k.shape[1]
@@ -131,6 +131,7 @@ def _by_parts(call: Call, heads: _Heads, bias: Array, seen: Array) -> tuple[Tens
     if mode == 2 and 3 in call.used and not np.isfinite(bias).all():
         raise call.refused("scores of minus infinity as an output are not supported")
     shares: Tensor = network.add("softmax", (added,), origin=origin)
+    seen = np.asarray(np.isfinite(bias).any(axis=-1, keepdims=True))
     if not seen.all():
         shown = Constant(seen.astype(np.float32), f"{origin}.seen")
         shares = layers.arithmetic(network, "mul", shares, shown, origin=origin)

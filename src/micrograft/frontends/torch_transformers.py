@@ -82,4 +82,6 @@ def _expand(call: Call) -> Tensor:
 def _embedding(call: Call) -> Tensor:
     weight, tokens = call.tensor("weight"), call.tensor("indices")
     padding = int(call.get("padding_idx", -1))
+    if call.get("scale_grad_by_freq", False):
+        raise call.refused("gradients divided by how often a row is read (scale_grad_by_freq) are not supported")
     return transformers.embedding(call.network, weight, tokens, padding, origin=call.origin)

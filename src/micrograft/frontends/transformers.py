@@ -26,20 +26,22 @@ from micrograft.ops.strides import broadcast_shape
 def attention(
     network: Network, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | None, *, causal: bool,
     origin: str,
-) -> Value:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """softmax(scale · q·kᵀ + mask)·v. q: (..., heads, T, D); k: (..., key_heads, S, D); v: (..., key_heads, S, E).
 
-    mask: constant, broadcast to the scores; bool (true: is read) or added to them. scale: 1/√D unless given.
+    mask: constant, broadcast to the scores; bool (true: is read) or added to them. A query from which it hides all
+    keys gives zeros. scale: 1/√D unless given.
     """
     if len(q.shape) not in (3, 4) or not len(q.shape) == len(k.shape) == len(v.shape):
         raise refused(f"attention of {q.shape}, {k.shape} and {v.shape} is not supported", origin)
     *leading, rows, width = q.shape
     heads, key_heads, keys = math.prod(leading), math.prod(k.shape[:-2]), k.shape[-2]
-    hidden = None
+    hidden, seen = None, np.ones((), np.bool_)
     if mask is not None:
         if not isinstance(mask, Constant):
             raise refused("its mask is computed from the data, and must be constant", origin)
         added = _added(mask.data, (*leading, rows, keys), origin)
+        seen = np.any(mask.data if mask.data.dtype == np.bool_ else mask.data > -np.inf, axis=-1, keepdims=True)
         causal = causal or _is_causal(added)
         if not _is_causal(added):
             hidden = network.value(Constant(added, f"{mask.source}_added"))
@@ -48,7 +50,10 @@ def attention(
     y = network.add("attention", [*inputs, *([hidden] if hidden is not None else [])], attrs, origin=origin)
     y = network.reshape(y, (rows, *leading, v.shape[-1]), origin=origin)
     rank = len(q.shape)
-    return network.transpose(y, (*range(1, rank - 1), 0, rank - 1), origin=origin)
+    y = network.transpose(y, (*range(1, rank - 1), 0, rank - 1), origin=origin)
+    if mask is None or seen.all():
+        return y
+    return layers.arithmetic(network, "mul", y, Constant(seen.astype(np.float32), f"{mask.source}_seen"), origin=origin)
 
 
 def _side_by_side(network: Network, x: Tensor, origin: str) -> Value:
