@@ -214,6 +214,8 @@ REFUSED = {
     "whole": ([_node("Cast", to=TensorProto.FLOAT)], {}, (1, 4), {"kind": TensorProto.INT64},
               "layer 'the_layer': a cast of indices to float32 is not supported; give .* as float32"),
     "zero": ([_node("Div", "z")], {"z": np.float32(0)}, (1, 3), {}, "divides by zero"),
+    "empty": ([_node("MatMul", "w")], {"w": _floats(4, 0)}, (1, 4), {},
+              r"layer 'the_layer' \(\w+\): a tensor of shape \(\d, \d\) has no elements"),
     "shape": ([_node("Conv", "w")], {"w": _floats(3, 5, 3, 3)}, (1, 2, 6, 6), {}, "layer 'the_layer'"),
     "indices": (
         [helper.make_node("MaxPool", ["x"], ["p", "i"], kernel_shape=[2]), helper.make_node("Add", ["p", "i"], ["y"])],

@@ -144,9 +144,12 @@ def unsqueeze(network: Network, x: Tensor, axes: Sequence[int], *, origin: str) 
 
 
 def concat(network: Network, parts: Sequence[Tensor], axis: int, *, origin: str) -> Value:
-    """The parts one behind the other along `axis`. It trains constants of several elements: a class token."""
-    values = [_operand(network, each) for each in parts]
-    return network.add("concat", values, ConcatAttrs(axis % len(parts[0].shape)), origin=origin)
+    """The parts one behind the other along `axis`. It trains constants of several elements: a class token.
+
+    Parts without elements, such as a cache that is still empty, are left out.
+    """
+    values = [_operand(network, each) for each in [each for each in parts if math.prod(each.shape)] or parts]
+    return network.add("concat", values, ConcatAttrs(axis % len(values[0].shape)), origin=origin)
 
 
 def total(network: Network, x: Tensor, axes: Sequence[int], *, keep: bool, mean: bool, origin: str) -> Tensor:

@@ -96,14 +96,17 @@ class Network:
 
         Indices, int32, are looked up in tables and nothing else.
         """
-        values = [self.value(each) for each in inputs]
+        values, where = [self.value(each) for each in inputs], f"layer {origin!r} ({op})"
         if op not in ("embedding", "reshape") and any(each.dtype is DType.INT32 for each in values):
-            where = f"layer {origin!r} ({op})"
             raise MicrograftError("it computes with indices, which only a table takes", where=where, fix=WHOLE)
         try:
-            return self._builder.add(op, values, attrs, origin=origin, name=name)
+            y = self._builder.add(op, values, attrs, origin=origin, name=name)
         except ShapeError as error:
-            raise MicrograftError(str(error), where=f"layer {origin!r} ({op})") from error
+            raise MicrograftError(str(error), where=where) from error
+        for each in (*values, y):
+            if each.type.size == 0:
+                raise MicrograftError(f"a tensor of shape {each.shape} has no elements", where=where)
+        return y
 
     def reshape(self, x: Tensor, shape: Shape, *, origin: str) -> Value:
         """`x` under another shape; nothing where it has it already."""
