@@ -93,6 +93,8 @@ CASES: dict[str, Case] = {
     "codes_in_blocks": _blocks(),
     "codes_in_blocks_zeros": _blocks("z"),
     "gemm_rows": (_node("Gemm", "w", "c"), {"w": _floats(3, 4), "c": _floats(4, 1)}, (4, 3)),
+    "layer_norm_stretched": (
+        _node("LayerNormalization", "s", "b", axis=-2), {"s": _floats(6), "b": _floats(5, 1)}, (1, 5, 6)),
     "powers": (_node("Pow", "e"), {"e": np.array([1, 2, 3, 2], np.float32)}, (1, 3, 4)),
 }  # fmt: skip
 

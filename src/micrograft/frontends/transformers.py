@@ -82,10 +82,16 @@ def _is_causal(added: Array) -> bool:
 def layer_norm(
     network: Network, op: str, x: Tensor, axes: int, affine: Sequence[Tensor | None], epsilon: float, *, origin: str
 ) -> Value:
-    """`layer_norm` or `rms_norm` over the last `axes` axes. affine: weight and bias, each of their shape, or None."""
-    size = math.prod(x.shape[len(x.shape) - axes :])
-    inputs: list[Tensor] = [network.reshape(x, (*x.shape[: len(x.shape) - axes], size), origin=origin)]
-    inputs += _affine(network, affine, (size,), origin)
+    """`layer_norm` or `rms_norm` over the last `axes` axes. affine: weight and bias, stretching to these, or None."""
+    outer, inner = x.shape[: len(x.shape) - axes], x.shape[len(x.shape) - axes :]
+    size = math.prod(inner)
+    whole = [
+        each if each is None or math.prod(each.shape) == size
+        else expand(network, network.value(each, trains=True), inner, origin=origin)
+        for each in affine
+    ]  # fmt: skip
+    inputs: list[Tensor] = [network.reshape(x, (*outer, size), origin=origin)]
+    inputs += _affine(network, whole, (size,), origin)
     y = network.add(op, inputs, NormalizationAttrs(epsilon), origin=origin)
     return network.reshape(y, x.shape, origin=origin)
 
