@@ -47,7 +47,7 @@ def test_parameters_are_the_users(case: Case) -> None:
         assert param.learnable == (param.source in learnable)
         np.testing.assert_array_equal(param.from_user(param.to_user(param.data)), param.data)
         if param.source in state:
-            np.testing.assert_array_equal(param.to_user(param.data), state[param.source].numpy())
+            np.testing.assert_array_equal(param.to_user(param.data), state[param.source].numpy(), strict=True)
     assert learnable <= {param.source for param in graph.params}
 
 

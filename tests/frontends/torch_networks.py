@@ -163,6 +163,18 @@ def _unflattened() -> nn.Module:
     return nn.Sequential(nn.Linear(5, 24), nn.Unflatten(1, (2, 3, 4)), nn.ReLU(), nn.Conv2d(2, 3, 2))
 
 
+class Gained(nn.Module):
+    """A layer whose output a number without axes scales."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+        self.gain = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x) * self.gain
+
+
 CASES = (
     Case("mlp", _mlp, ((1, 7),)),
     Case("residual", Residual, ((1, 3, 9, 8),)),
@@ -176,6 +188,7 @@ CASES = (
     Case("unflattened", _unflattened, ((1, 5),), transposes=1),
     Case("tied", Tied, ((1, 10),), transposes=1),
     Case("twice", Twice, ((1, 6),)),
+    Case("gained", Gained, ((1, 4),)),
     Case("two_inputs", TwoInputs, ((1, 1, 6, 6), (1, 3))),
 )
 

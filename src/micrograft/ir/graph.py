@@ -72,13 +72,13 @@ class Param:
     def to_user(self, data: Array) -> Array:
         """`data` (in our layout) as the user's framework holds it."""
         permuted = data.reshape(self.axes or data.shape).transpose(self.permutation)
-        return np.ascontiguousarray(permuted.reshape(self.user_shape or permuted.shape))
+        return np.asarray(permuted if self.user_shape is None else permuted.reshape(self.user_shape), order="C")
 
     def from_user(self, data: Array) -> Array:
         """`data` (as the user's framework holds it) in our layout."""
         axes = self.axes or self.value.shape
         permuted = data.reshape([axes[axis] for axis in self.permutation])
-        return np.ascontiguousarray(permuted.transpose(np.argsort(self.permutation)).reshape(self.value.shape))
+        return np.asarray(permuted.transpose(np.argsort(self.permutation)).reshape(self.value.shape), order="C")
 
     def stored(self, given: Array) -> Array:
         """`given` (as the user's framework holds it; of codes the codes) in our layout and element type.
@@ -211,7 +211,7 @@ def identity(rank: int) -> tuple[int, ...]:
 
 def param_of(name: str, data: Array, *, learnable: bool = True) -> Param:
     """A parameter whose layout is the user's own."""
-    array = np.ascontiguousarray(data)
+    array = np.asarray(data, order="C")  # which leaves a number without axes alone, unlike ascontiguousarray
     value = Value(name, TensorType(tuple(int(n) for n in array.shape), _dtype_of(array)))
     return Param(value, array, name, identity(array.ndim), learnable)
 
