@@ -78,7 +78,7 @@ class Param:
         """`data` (as the user's framework holds it) in our layout."""
         axes = self.axes or self.value.shape
         permuted = data.reshape([axes[axis] for axis in self.permutation])
-        return np.asarray(permuted.transpose(np.argsort(self.permutation)).reshape(self.value.shape), order="C")
+        return np.ascontiguousarray(permuted.transpose(np.argsort(self.permutation)).reshape(self.value.shape))
 
     def stored(self, given: Array) -> Array:
         """`given` (as the user's framework holds it; of codes the codes) in our layout and element type.
@@ -210,10 +210,10 @@ def identity(rank: int) -> tuple[int, ...]:
 
 
 def param_of(name: str, data: Array, *, learnable: bool = True) -> Param:
-    """A parameter whose layout is the user's own."""
-    array = np.asarray(data, order="C")  # which leaves a number without axes alone, unlike ascontiguousarray
+    """A parameter whose layout is the user's own, but that ours always has an axis."""
+    array = np.ascontiguousarray(data)
     value = Value(name, TensorType(tuple(int(n) for n in array.shape), _dtype_of(array)))
-    return Param(value, array, name, identity(array.ndim), learnable)
+    return Param(value, array, name, identity(array.ndim), learnable, user_shape=None if data.ndim else ())
 
 
 def _dtype_of(array: Array) -> DType:
