@@ -16,11 +16,13 @@ from micrograft.frontends import import_model
 from micrograft.frontends.torch import import_torch
 from micrograft.ops import check
 from micrograft.passes.canonicalize import canonicalize
+from micrograft.passes.differentiate import attach_loss, differentiate
 from micrograft.peft.bias import Bias
 from micrograft.peft.full import Full
 from micrograft.peft.head import Head
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Start, apply_methods
+from micrograft.reference import run_step
 from tests.frontends.torch_networks import CASES, Case, Residual, Tied, Twice, assert_same, expected, samples, trained
 
 
@@ -202,6 +204,29 @@ def test_indices_are_only_looked_up_as_they_are(function: object, message: str) 
         import_torch(_Function(function), torch.zeros(1, 3, dtype=torch.int64))
     module, inputs = nn.Sequential(_Function(torch.t), nn.Embedding(8, 4)), [np.array([[1, 2, 3]])]
     assert_same(import_torch(module, inputs), inputs, expected(module, inputs))
+
+
+def test_no_gradient_goes_through_detach() -> None:
+    """Gradients are autograd's, of what is detached on one of two ways and of a parameter."""
+
+    class Detached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(2, 3, 3), nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.a(x)
+            y = (y * torch.sigmoid(y.detach())).mean((2, 3))
+            return self.b(y.detach()) + y * self.b.bias.detach()
+
+    module, x, target = Detached(), torch.randn(1, 2, 6, 6), np.ones((1, 3), np.float32)
+    nn.functional.mse_loss(module(x), torch.from_numpy(target)).backward()
+    graph = canonicalize(import_torch(module, x))
+    step = differentiate(attach_loss(Full().apply(graph, Start()), "mse"))
+    values = run_step(step, [graph.inputs[0].from_user(x.numpy()), target]).values
+    for param in step.graph.trainable:
+        gradient = param.to_user(values[step.gradients[param.name].name])
+        np.testing.assert_allclose(gradient, module.get_parameter(param.source).grad, rtol=1e-4, atol=1e-6)
 
 
 def test_dynamic_shapes_are_refused() -> None:

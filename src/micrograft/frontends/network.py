@@ -76,9 +76,7 @@ class Network:
         known = self._params.get(tensor.source)
         if known is None:
             known = param_of(self._builder.unique(tensor.source), tensor.data.astype(np.float32))
-            known = replace(
-                known, source=tensor.source, learnable=False, grid=tensor.grid, frozen=tensor.frozen
-            )  # fmt: skip
+            known = replace(known, source=tensor.source, learnable=False, grid=tensor.grid, frozen=tensor.frozen)
         learnable = known.learnable or (trains and tensor.learnable)
         self._params[tensor.source] = replace(known, learnable=learnable)
         return known.value

@@ -13,7 +13,7 @@ from micrograft.errors import MicrograftError
 from micrograft.frontends import channels_first, layers
 from micrograft.frontends.channels_first import Padding, Windows
 from micrograft.frontends.network import Constant, Network, Tensor, refused
-from micrograft.ir.types import Shape, Value
+from micrograft.ir.types import DType, Shape, Value
 
 
 @dataclass(frozen=True)
@@ -324,9 +324,17 @@ def _dropout(call: Call) -> Tensor:
     return call.x
 
 
-@handles("alias", "clone", "contiguous", "detach", "lift_fresh_copy")
+@handles("alias", "clone", "contiguous", "lift_fresh_copy")
 def _same(call: Call) -> Tensor:
     return call.x
+
+
+@handles("detach")
+def _detach(call: Call) -> Tensor:
+    """Of indices nothing would go back anyway."""
+    if isinstance(call.x, Value) and call.x.dtype is DType.INT32:
+        return call.x
+    return call.network.add("detach", (call.x,), origin=call.origin)
 
 
 _RANKS = {"bool": 0, "int32": 1, "int64": 1, "float16": 2, "bfloat16": 2, "float32": 3, "float64": 3}
