@@ -17,6 +17,7 @@ from micrograft.frontends.torch import import_torch
 from micrograft.ops import check
 from micrograft.passes.canonicalize import canonicalize
 from micrograft.passes.differentiate import attach_loss, differentiate
+from micrograft.passes.replace_head import replace_head
 from micrograft.peft.bias import Bias
 from micrograft.peft.full import Full
 from micrograft.peft.head import Head
@@ -114,6 +115,8 @@ def test_full_leaves_what_is_frozen(suffix: str, tmp_path: Path) -> None:
     assert [param.source for param in Full().apply(graph, Start()).trainable] == ["1.weight", "1.bias"]
     frozen = import_torch(module.requires_grad_(False), torch.zeros(1, 5))
     assert Head().apply(frozen, Start()).trainable
+    new = replace_head(canonicalize(frozen), 7, seed=0)
+    assert [param.source for param in Full().apply(new, Start()).trainable] == ["1.weight", "1.bias"]
     with pytest.raises(MicrograftError, match="no parameter that its framework would train"):
         Full().apply(frozen, Start())
 

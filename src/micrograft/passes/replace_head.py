@@ -84,7 +84,7 @@ def _own_param(graph: Graph, head: Node, value: Value) -> Param:
 
 
 def _resized(param: Param, data: Array) -> Param:
-    """`param` with other outputs, which are the first axis of ours and of the user's."""
+    """`param` with other outputs, which are the first axis of ours and of the user's; only the old one was frozen."""
 
     def outputs(shape: Shape | None) -> Shape | None:
         return None if shape is None else (data.shape[0], *shape[1:])
@@ -100,6 +100,7 @@ def _resized(param: Param, data: Array) -> Param:
         data=data.astype(np.float32),
         axes=outputs(param.axes),
         user_shape=user_shape,
+        frozen=False,
     )
 
 
