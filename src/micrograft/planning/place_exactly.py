@@ -8,6 +8,7 @@ fewer, larger ones (`stack.py`), so that is asked first.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -47,8 +48,9 @@ def place_exactly(blocks: Blocks, known: dict[int, int], bound: int) -> tuple[di
     Raises ImportError where ortools is not installed.
     """
     if len(known) > _FEW:
-        every = [stack(blocks, known, bound, *most) for most in _STACKS]
-        for attempt, stacks in product(_TRIES, every):
+        stacked = functools.cache(functools.partial(stack, blocks, tuple(known), bound))
+        for attempt, most in product(_TRIES, _STACKS):
+            stacks = stacked(*most)
             if attempt.strong and len(stacks) > _MANY:
                 continue
             offsets, _ = _solve(stacks, bound, bound, attempt)

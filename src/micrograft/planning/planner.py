@@ -91,7 +91,7 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
         found = rematerialize(plan.schedule, results, aim if left else budget, hard, plan.sample)
         if isinstance(found, Unreachable):
             if aim == budget:
-                raise _too_small(plan, found, budget)
+                return _fit_otherwise(plan, found, results, budget, effort or Effort())
             aim = (aim + budget) // 2
             continue
         first = first or found
@@ -100,6 +100,21 @@ def fit_plan(plan: Plan, results: Sequence[Value], budget: int, effort: Effort |
             return replace(smaller, recomputation=_within(first, found, plan.schedule))
         aim, least = aim - max(smaller.arena - budget, 4), min(least, smaller.arena)
     raise _too_small(plan, Unreachable(least, proven=False), budget)
+
+
+def _fit_otherwise(plan: Plan, refused: Unreachable, results: Sequence[Value], budget: int, effort: Effort) -> Plan:
+    """A step that was sought for the least room that is known: in another order it may end far below, and again from
+    there. Raises MicrograftError where it does not meet the budget either."""
+    attempts = _ATTEMPTS if not refused.proven and refused.smallest < plan.arena else 0
+    for _ in range(attempts):
+        found = rematerialize(plan.schedule, results, refused.smallest, effort, plan.sample)
+        other = plan if isinstance(found, Unreachable) else _placed(found.schedule, results, plan.sample)
+        if isinstance(found, Rematerialized) and other.arena <= budget:
+            return replace(other, recomputation=found.recomputation)  # less room never takes less work
+        if other.arena >= refused.smallest:
+            break
+        refused = replace(refused, smallest=other.arena)
+    raise _too_small(plan, refused, budget)
 
 
 def _within(first: Rematerialized, found: Rematerialized, nodes: Sequence[Node]) -> Recomputation:

@@ -22,7 +22,7 @@ from micrograft.planning.recompute_swap import swap_equals
 _MOMENTS = 8
 """Moments that are added at a time, at most: those that hold most."""
 
-_EFFORT = 4e9
+_EFFORT = 3.5e9
 """Squares of the inequalities of all programmes, at most: of small ones many are solved, of large ones few."""
 
 _GAP = 0.005
