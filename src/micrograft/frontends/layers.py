@@ -148,7 +148,8 @@ def concat(network: Network, parts: Sequence[Tensor], axis: int, *, origin: str)
 
     Parts without elements, such as a cache that is still empty, are left out.
     """
-    values = [_operand(network, each) for each in [each for each in parts if math.prod(each.shape)] or parts]
+    filled = [each for each in parts if math.prod(each.shape)]
+    values = [_operand(network, each) for each in filled or parts]
     return network.add("concat", values, ConcatAttrs(axis % len(values[0].shape)), origin=origin)
 
 

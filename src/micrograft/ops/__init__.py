@@ -13,6 +13,10 @@ from micrograft.ir.types import Value
 from micrograft.ir.verify import verify
 from micrograft.ops.operator import Operator, Types
 
+LAYERS = ("linear", "conv", "depthwise_conv")
+"""Operators in float32 that weigh their input and may add a bias: what `quantized_` operators of the same name do in
+codes."""
+
 
 @functools.cache
 def operators() -> Mapping[str, Operator]:

@@ -197,6 +197,4 @@ class _Elimination:
 def _is_transparent(node: Node) -> bool:
     if isinstance(node.attrs, SumToAttrs):
         return node.op == "sum_to" and len(node.attrs.shape) == len(node.inputs[0].shape)
-    if node.op == "detach":
-        return True
-    return operator_of(node).elementwise or isinstance(node.attrs, (ConcatAttrs, SliceAttrs))
+    return node.op == "detach" or operator_of(node).elementwise or isinstance(node.attrs, (ConcatAttrs, SliceAttrs))

@@ -6,11 +6,9 @@ from dataclasses import replace
 
 from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Value
-from micrograft.ops import check
+from micrograft.ops import LAYERS, check
 from micrograft.ops.builder import Builder
 from micrograft.ops.reshape import ReshapeAttrs
-
-_LAYERS = ("linear", "conv", "depthwise_conv")
 
 
 def fuse_bias(graph: Graph) -> Graph:
@@ -23,7 +21,7 @@ def fuse_bias(graph: Graph) -> Graph:
             continue
         for x, vector in (node.inputs, node.inputs[::-1]):
             layer = producers.get(x.name)
-            if layer is None or layer.op not in _LAYERS or len(layer.inputs) != 2:
+            if layer is None or layer.op not in LAYERS or len(layer.inputs) != 2:
                 continue
             alone = len(readers[x.name]) == 1 and x.name not in outputs
             own = _is_bias(graph, vector, x.shape[-1]) and _is_of(graph, layer, vector)

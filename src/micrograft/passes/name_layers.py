@@ -10,9 +10,7 @@ import itertools
 from dataclasses import replace
 
 from micrograft.ir.graph import Graph, Node, Param
-from micrograft.ops import check
-
-_LAYERS = ("linear", "conv", "depthwise_conv")
+from micrograft.ops import LAYERS, check
 
 
 def name_layers(graph: Graph) -> Graph:
@@ -43,4 +41,4 @@ def name_layers(graph: Graph) -> Graph:
 
 def _weight(graph: Graph, node: Node) -> Param | None:
     """The weight of a layer that has one of its own."""
-    return graph.param(node.inputs[1].name) if node.op in _LAYERS else None
+    return graph.param(node.inputs[1].name) if node.op in LAYERS else None

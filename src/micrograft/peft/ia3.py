@@ -9,11 +9,10 @@ import numpy as np
 
 from micrograft.ir.graph import Graph, Node, Param, identity
 from micrograft.ir.types import TensorType, Value
+from micrograft.ops import LAYERS
 from micrograft.ops.builder import Builder
 from micrograft.ops.scaled_factors import FACTORS
 from micrograft.peft.method import Method, Start, layers_to_adapt
-
-_LAYERS = ("linear", "conv", "depthwise_conv")
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class IA3(Method):
     targets: str = ""
 
     def apply(self, graph: Graph, start: Start) -> Graph:
-        chosen = layers_to_adapt(graph, (*_LAYERS, *(f"quantized_{op}" for op in _LAYERS)), self.targets)
+        chosen = layers_to_adapt(graph, (*LAYERS, *(f"quantized_{op}" for op in LAYERS)), self.targets)
         builder = Builder(value.name for value in graph.values)
         factors: dict[tuple[str, str], Param] = {}  # a layer that runs twice keeps one set of factors
         for node in graph.nodes:

@@ -108,8 +108,10 @@ def _fit_otherwise(plan: Plan, refused: Unreachable, results: Sequence[Value], b
     attempts = _ATTEMPTS if not refused.proven and refused.smallest < plan.arena else 0
     for _ in range(attempts):
         found = rematerialize(plan.schedule, results, refused.smallest, effort, plan.sample)
-        other = plan if isinstance(found, Unreachable) else _placed(found.schedule, results, plan.sample)
-        if isinstance(found, Rematerialized) and other.arena <= budget:
+        if isinstance(found, Unreachable):
+            break
+        other = _placed(found.schedule, results, plan.sample)
+        if other.arena <= budget:
             return replace(other, recomputation=found.recomputation)  # less room never takes less work
         if other.arena >= refused.smallest:
             break

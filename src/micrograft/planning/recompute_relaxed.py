@@ -81,7 +81,9 @@ class _Relaxation:
                 break
             self._look_at(optimum)
             if not counted and self._reached > self._best.enough:
-                self._look_at(self._programme(alike=False).solve(self._best.bound, share=_APART))
+                apart = self._programme(alike=False).solve(self._best.bound, share=_APART)
+                if apart is not None:
+                    self._look_at(apart)
             if self._reached <= self._best.enough or (gap and not optimum.ended):
                 break
             work = optimum.choice.work(self._problem)
@@ -113,10 +115,8 @@ class _Relaxation:
         """Work of the best answer."""
         return math.inf if self._best.choice is None else self._best.choice.work(self._problem)
 
-    def _look_at(self, optimum: Optimum | None) -> None:
+    def _look_at(self, optimum: Optimum) -> None:
         """Its bound, what it proposes, and the answer that it may be, as it is or with equals swapped."""
-        if optimum is None:
-            return
         best = replace(self._best, bound=max(self._best.bound, optimum.bound))
         stays, enough = _staying(self._problem, optimum.choice), optimum.choice.work(self._problem)
         swapped = swap_equals(self._problem, self._capacity, self._follower, stays, max(best.enough, enough))

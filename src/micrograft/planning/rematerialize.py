@@ -29,10 +29,13 @@ _SOLVED = 800
 it finds anything. Other orders are not tried then either."""
 
 _ORDERED = 200
-"""Nodes, at most, for a solver that chooses their order too; tensors, at most, where it proves what it finds."""
+"""Nodes, at most, for a solver that chooses their order too."""
+
+_PROVEN = 200
+"""Tensors, at most, where a solver mostly proves what it finds."""
 
 _MINOR = 1e-4
-"""Share of a step's work that is not worth another look where there are more tensors than `_ORDERED`."""
+"""Share of a step's work that is not worth another look where there are more tensors than `_PROVEN`."""
 
 _ROUNDS = 3
 """How often the order follows the answer and the answer the order."""
@@ -182,7 +185,7 @@ class _Search:
 
     def _minor(self, found: Ordered, work: int) -> bool:
         """Whether an answer with so little work, if there is one, is not worth what it takes to find it."""
-        large = len(found.problem.tensors) > _ORDERED and not math.isinf(self.effort.work)
+        large = len(found.problem.tensors) > _PROVEN and not math.isinf(self.effort.work)
         return found.work <= work + (_MINOR * found.problem.work if large else 0)
 
     def _solves(self, problem: Problem) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from micrograft.ir.graph import Graph, Node
 from micrograft.ir.types import Value
-from micrograft.ops import operator_of
+from micrograft.ops import LAYERS, operator_of
 from micrograft.peft.lora import LoRA
 from micrograft.peft.method import Method, adaptable, exactly
 from micrograft.peft.scheme import LayerScheme, Scheme
@@ -25,7 +25,7 @@ RATIOS = (0.125, 0.25, 0.5, 1.0)
 RANKS = (4,)
 """Of LoRA, with A trained (`lora`) and frozen (`lora_b`)."""
 
-_SHARED = tuple(f"{codes}{base}" for codes in ("", "quantized_") for base in ("linear", "conv", "depthwise_conv"))
+_SHARED = tuple(f"{codes}{base}" for codes in ("", "quantized_") for base in LAYERS)
 """Operators of whose weight a share can be trained."""
 
 _ADAPTED = tuple(f"{codes}{base}" for codes in ("", "quantized_") for base in ("linear", "conv"))
